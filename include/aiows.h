@@ -1,0 +1,571 @@
+// aiows.h - the C interface of aiows, a WebSocket engine (RFC 6455).
+//
+// One loop owns any number of connections behind one pollable descriptor. Watch
+// aiows_loop_fd for readability with whatever the program already uses (poll,
+// epoll, libuv, asyncio); when it turns readable call aiows_poll, which reads
+// every ready socket, answers pings, and hands back a batch of events.
+//
+//     aiows_loop *loop = aiows_loop_new(NULL, NULL);
+//     aiows_conn *conn;
+//     aiows_connect(loop, "wss://example.com/feed", NULL, 0, &conn, NULL);
+//     for (;;) {
+//         aiows_event ev[64];
+//         size_t n;
+//         aiows_poll(loop, ev, 64, -1, &n);
+//         for (size_t i = 0; i < n; i++) { ... }
+//     }
+//
+// Rules that hold for every function
+//   Results    int32_t: 0 or a negative AIOWS_ERR_*; or a handle, NULL on failure.
+//              Where a parameter aiows_error *err exists it may be NULL.
+//   Handles    opaque; one freed, foreign or NULL is answered with
+//              AIOWS_ERR_HANDLE, never dereferenced. The numeric value of a
+//              freed handle is not reused soon.
+//   Threads    any thread may call anything, unless said otherwise.
+//   Blocking   nothing blocks but aiows_poll with a timeout other than 0. The
+//              library never calls back into the program.
+//   Strings    UTF-8, ended by NUL; payloads are pointer and length. Whatever is
+//              passed in is copied before the function returns.
+//   Structs    begin with their size in bytes; fill options with the matching
+//              aiows_..._options_init first, then change what you need.
+//   fork       in a child of a process that has used the library every function
+//              but aiows_version, aiows_abi_version, aiows_strerror and
+//              aiows_close_code_name answers AIOWS_ERR_FORKED: fork first and
+//              connect afterwards, or start children with posix_spawn.
+//   Signals    a handler that the program installs after loading the library
+//              must be set with SA_ONSTACK, as the Go runtime inside requires.
+//              SIGPIPE is never raised by this library.
+//   dlclose    has no effect; load with RTLD_NODELETE or link directly.
+#ifndef AIOWS_H
+#define AIOWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define AIOWS_API __attribute__((visibility("default")))
+#else
+#define AIOWS_API
+#endif
+
+// AIOWS_ABI is the number that aiows_abi_version of a matching library returns.
+#define AIOWS_ABI 1
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct aiows_loop aiows_loop;
+typedef struct aiows_conn aiows_conn;
+typedef struct aiows_listener aiows_listener;
+typedef struct aiows_request aiows_request;
+typedef struct aiows_tls aiows_tls;
+
+// ---------------------------------------------------------------- errors
+
+// AIOWS_ERROR_MAP lists every error once: name, number, text. Numbers are only
+// ever added.
+#define AIOWS_ERROR_MAP(X)                                                                         \
+	X(AGAIN, -1, "too many bytes are waiting to be sent")                                      \
+	X(BUSY, -2, "another thread is inside the loop or the connection")                         \
+	X(HANDLE, -3, "not a live handle of this kind")                                            \
+	X(ARGUMENT, -4, "invalid argument")                                                        \
+	X(STATE, -5, "not possible in this state")                                                 \
+	X(CLOSED, -6, "the connection is closed or closing")                                       \
+	X(MEMORY, -7, "out of memory")                                                             \
+	X(FORKED, -8, "the library was used before fork; connect after fork instead")              \
+	X(INTERNAL, -9, "internal error; the library stopped")                                     \
+	X(UTF8, -10, "text is not valid UTF-8")                                                    \
+	X(URI, -11, "not a valid ws or wss URI")                                                   \
+	X(HEADER, -12, "header field refused")                                                     \
+	X(RESOLVE, -13, "host name could not be resolved")                                         \
+	X(CONNECT, -14, "connection could not be opened")                                          \
+	X(TLS, -15, "TLS failed")                                                                  \
+	X(CERTIFICATE, -16, "certificate could not be verified or loaded")                         \
+	X(TIMEOUT, -17, "timed out")                                                               \
+	X(HANDSHAKE, -18, "the peer's handshake is not valid")                                     \
+	X(STATUS, -19, "the server answered with another status than 101")                         \
+	X(PROTOCOL, -20, "the peer broke RFC 6455")                                                \
+	X(TOO_BIG, -21, "message over the size limit")                                             \
+	X(LOST, -22, "the connection ended without a close handshake")                             \
+	X(ABORTED, -23, "the connection was aborted by the program")                               \
+	X(KEEPALIVE, -24, "no answer to a ping in time")                                           \
+	X(SYSTEM, -25, "a system call failed")                                                     \
+	X(UNSUPPORTED, -26, "not supported")
+
+enum {
+	AIOWS_OK = 0,
+#define AIOWS_X(name, number, text) AIOWS_ERR_##name = number,
+	AIOWS_ERROR_MAP(AIOWS_X)
+#undef AIOWS_X
+	AIOWS_PENDING = 1 // aiows_send with AIOWS_FORCE: queued, above the high mark
+};
+
+// aiows_error says what went wrong. The caller owns it and sets size; the rest
+// is written by the call that fails and left alone by one that succeeds.
+typedef struct aiows_error {
+	uint32_t size;        // sizeof(aiows_error), set by the caller
+	int32_t code;         // AIOWS_ERR_*
+	int32_t os_errno;     // errno of the system call behind it, or 0
+	uint16_t close_code;  // the close code sent because of it, or 0
+	uint16_t http_status; // the status of the peer's HTTP answer, or 0
+	char message[256];    // what happened, naming the value; NUL-ended
+} aiows_error;
+
+// ---------------------------------------------------------------- library
+
+// aiows_version returns the version, such as "0.1.0". Static; works after fork.
+AIOWS_API const char *aiows_version(void);
+
+// aiows_abi_version returns AIOWS_ABI of the library. Works after fork.
+AIOWS_API int32_t aiows_abi_version(void);
+
+// aiows_strerror returns the text of an AIOWS_ERR_* code, "unknown error" for
+// any other number. Static; works after fork.
+AIOWS_API const char *aiows_strerror(int32_t code);
+
+// aiows_close_code_name returns the IANA name of a close code ("normal
+// closure"), the name of its range, or "not used". Static; works after fork.
+AIOWS_API const char *aiows_close_code_name(int32_t code);
+
+enum { AIOWS_LOG_OFF = 0, AIOWS_LOG_ERROR = 1, AIOWS_LOG_INFO = 2, AIOWS_LOG_DEBUG = 3 };
+
+// aiows_set_log writes a line per event of up to level to the descriptor fd,
+// which stays the caller's and must stay open; AIOWS_LOG_OFF (the default)
+// ends it. Lines hold no payload and no credentials.
+//
+// Returns 0 or AIOWS_ERR_ARGUMENT.
+AIOWS_API int32_t aiows_set_log(int32_t level, int32_t fd);
+
+// ---------------------------------------------------------------- loop
+
+typedef struct aiows_loop_options {
+	uint32_t size;
+	uint32_t reserved;
+} aiows_loop_options;
+
+AIOWS_API void aiows_loop_options_init(aiows_loop_options *options, size_t size);
+
+// aiows_loop_new makes a loop. options may be NULL for the defaults.
+//
+// Returns NULL with AIOWS_ERR_SYSTEM when no descriptor is left.
+AIOWS_API aiows_loop *aiows_loop_new(const aiows_loop_options *options, aiows_error *err);
+
+// aiows_loop_fd returns the descriptor to watch for readability, or a negative
+// error. It belongs to the loop: do not read or close it.
+AIOWS_API int32_t aiows_loop_fd(aiows_loop *loop);
+
+enum {
+	AIOWS_EV_OPEN = 1,    // the handshake is done; precedes the first MESSAGE
+	AIOWS_EV_FAILED = 2,  // the connection never opened: code, see aiows_conn_error
+	AIOWS_EV_MESSAGE = 3, // kind, data, len
+	AIOWS_EV_PING = 4,    // data, len; already answered unless auto_pong is 0
+	AIOWS_EV_PONG = 5,    // data, len; pongs to the library's own pings are not told
+	AIOWS_EV_CLOSING = 6, // the peer's Close came: code, data is the reason
+	AIOWS_EV_CLOSED = 7,  // the end: code, close_sent, data is the reason, flags
+	AIOWS_EV_WRITABLE = 8, // follows AIOWS_ERR_AGAIN or AIOWS_PENDING exactly once
+	AIOWS_EV_REQUEST = 9  // a client asks a listener for a connection: request
+};
+
+enum { AIOWS_TEXT = 1, AIOWS_BINARY = 2 };
+
+enum {
+	AIOWS_EVF_FIN = 1,   // MESSAGE: the whole message, or its end
+	AIOWS_EVF_CLEAN = 2, // CLOSED: Close frames went both ways (RFC 6455 7.1.4)
+	AIOWS_EVF_PEER = 4,  // CLOSED: the peer's Close came before ours was sent
+	AIOWS_EVF_BLOCK = 8  // the payload has a block of its own: taking is free
+};
+
+// aiows_event is 64 bytes, now and later. Addresses are integers, so that every
+// language reads the same layout.
+typedef struct aiows_event {
+	uint32_t type;       // AIOWS_EV_*
+	uint16_t kind;       // MESSAGE: AIOWS_TEXT or AIOWS_BINARY
+	uint16_t flags;      // AIOWS_EVF_*
+	uint64_t conn;       // the aiows_conn; REQUEST: the aiows_listener
+	uint64_t user_data;  // as given to aiows_connect, aiows_accept, aiows_listen
+	uint64_t data;       // payload or reason; valid until the next aiows_poll
+	uint64_t len;        // bytes at data
+	int64_t time_ns;     // CLOCK_MONOTONIC when the bytes were read
+	int32_t code;        // FAILED: AIOWS_ERR_*. CLOSING, CLOSED: the close code
+	                     // received, 1005 when it had none, 1006 when none came
+	uint16_t close_sent; // CLOSED: the close code sent, 0 when none was
+	uint16_t reserved;
+	uint64_t request; // REQUEST: the aiows_request; otherwise 0
+} aiows_event;
+
+// AIOWS_TRY_POLL as timeout_ms: like 0, but answer AIOWS_ERR_BUSY rather than wait
+// for a thread that is inside the loop.
+#define AIOWS_TRY_POLL (-2)
+
+// aiows_poll fills events with up to cap events and sets *n_out.
+//
+// timeout_ms: 0 never blocks; -1 waits for an event, aiows_wake or a signal; a
+// positive number waits at most that long; AIOWS_TRY_POLL never waits for a
+// lock either. Payloads stay valid until the next aiows_poll on this loop. Each
+// connection gets exactly one FAILED or CLOSED, its last event. A full array
+// does not mean that more is there, nor an unfilled one that nothing is: go by
+// the descriptor. Two threads that poll one loop take turns.
+//
+// Returns 0 (with *n_out 0 after a timeout, a wake or a signal),
+//   AIOWS_ERR_BUSY      AIOWS_TRY_POLL only
+//   AIOWS_ERR_HANDLE, AIOWS_ERR_ARGUMENT, AIOWS_ERR_FORKED, AIOWS_ERR_INTERNAL
+AIOWS_API int32_t aiows_poll(aiows_loop *loop, aiows_event *events, size_t cap, int32_t timeout_ms,
+                             size_t *n_out);
+
+// aiows_event_take gives the payload of an event of the newest batch to the
+// caller, who gives it back with aiows_free. Moved when AIOWS_EVF_BLOCK is set,
+// else copied; the event's own data must not be used afterwards. *data_out is
+// NULL for an empty payload. Only for the thread that polled, before its next
+// aiows_poll; at most once per event (AIOWS_ERR_STATE).
+AIOWS_API int32_t aiows_event_take(aiows_loop *loop, aiows_event *event, void **data_out,
+                                   size_t *len_out);
+
+// aiows_free releases memory that the library gave away. NULL is allowed.
+AIOWS_API void aiows_free(void *data);
+
+// aiows_wake makes the descriptor readable and ends one aiows_poll that waits;
+// when none waits, the next one returns at once. Async-signal-unsafe.
+AIOWS_API int32_t aiows_wake(aiows_loop *loop);
+
+typedef struct aiows_loop_stats_s {
+	uint32_t size;
+	uint32_t connections;    // opening, open or closing
+	uint32_t listeners;
+	uint32_t handles;        // live handles of this loop, the loop's own included
+	uint64_t blocks;         // blocks of memory held
+	uint64_t block_bytes;    // bytes in them
+	uint64_t polls;          // calls of aiows_poll
+	uint64_t events;         // events handed out
+	uint64_t bytes_received; // by sockets, before TLS
+	uint64_t bytes_sent;
+} aiows_loop_stats_t;
+
+// aiows_loop_stats fills *stats_out, whose size the caller sets.
+AIOWS_API int32_t aiows_loop_stats(aiows_loop *loop, aiows_loop_stats_t *stats_out);
+
+// aiows_trim returns spare memory of the loop and of the runtime to the system.
+// Takes milliseconds.
+AIOWS_API int32_t aiows_trim(aiows_loop *loop);
+
+// aiows_loop_free aborts the loop's connections, closes its listeners, and makes
+// every handle of it invalid, its own included. No event follows. Memory of the
+// newest batch is freed.
+AIOWS_API int32_t aiows_loop_free(aiows_loop *loop);
+
+// ---------------------------------------------------------------- TLS
+
+typedef struct aiows_tls_options {
+	uint32_t size;
+	int32_t server;          // 1: for aiows_listen; cert and key are then required
+	int32_t insecure;        // 1: do not verify the peer's certificate
+	uint16_t min_version;    // 0x0303 TLS 1.2 (the default, and the least), 0x0304
+	uint16_t max_version;    // 0: the newest
+	const char *ca_file;     // PEM file; replaces the system's authorities
+	const char *ca_pem;      // the same as text; both may be given
+	const char *cert_file;   // PEM chain, leaf first, and its key
+	const char *key_file;    // NULL: the key stands in cert_file
+	const char *cert_pem;    // the same as text
+	const char *key_pem;
+	const char *server_name; // verified and sent (SNI) instead of the URI's host
+	const char *const *alpn; // protocols to offer; NULL: none
+	size_t n_alpn;
+} aiows_tls_options;
+
+AIOWS_API void aiows_tls_options_init(aiows_tls_options *options, size_t size);
+
+// aiows_tls_new makes a TLS context that connections and listeners share:
+// certificates are loaded once and sessions resume. Reads files, so it may take
+// milliseconds.
+//
+// Returns NULL with AIOWS_ERR_CERTIFICATE (a file or PEM text that cannot be
+// read or holds no certificate or key) or AIOWS_ERR_ARGUMENT.
+AIOWS_API aiows_tls *aiows_tls_new(const aiows_tls_options *options, aiows_error *err);
+
+// aiows_tls_free ends the handle; connections that use the context keep it.
+AIOWS_API int32_t aiows_tls_free(aiows_tls *tls);
+
+// ---------------------------------------------------------------- client
+
+// aiows_header is one field of an HTTP head.
+typedef struct aiows_header {
+	const char *name;
+	const char *value;
+} aiows_header;
+
+// aiows_conn_options hold for connections of both roles. Times are
+// milliseconds, 0 switches the timer off; sizes are bytes.
+typedef struct aiows_conn_options {
+	uint32_t size;
+	int32_t auto_pong;         // 1 (default): answer pings at once
+	int32_t auto_close;        // 1 (default): answer the peer's Close at once
+	int32_t compression;       // 0 (default): off; other values AIOWS_ERR_UNSUPPORTED
+	int64_t close_timeout_ms;  // 10000: from our Close to the end of the connection
+	int64_t ping_interval_ms;  // 20000: between keepalive pings
+	int64_t ping_timeout_ms;   // 20000: for the answer, else 1011 and CLOSED
+	uint64_t max_message_size; // 1048576: more closes with 1009; 0: no limit
+	uint64_t write_high;       // 65536: aiows_send answers AGAIN above it
+	uint64_t write_low;        // 16384: WRITABLE comes at or below it
+	uint32_t max_fragments;    // 0: no limit on the frames of one message
+	uint32_t reserved;
+} aiows_conn_options;
+
+AIOWS_API void aiows_conn_options_init(aiows_conn_options *options, size_t size);
+
+typedef struct aiows_connect_options {
+	uint32_t size;
+	int32_t port;                       // connect to this port instead of the URI's; 0: no
+	const char *host;                   // connect to this host instead of the URI's
+	aiows_tls *tls;                     // NULL: verified against the system's authorities
+	const char *server_name;            // TLS server name instead of the URI's host
+	int64_t open_timeout_ms;            // 10000: name resolution to the 101; 0: none
+	const char *origin;                 // NULL: no Origin field
+	const char *user_agent;             // NULL: "aiows/VERSION"; "": none
+	const char *const *subprotocols;    // in order of preference
+	size_t n_subprotocols;
+	const aiows_header *headers;        // in this order; they replace default fields
+	size_t n_headers;
+	const char *const *raw_lines;       // the whole request, a line each, without CRLF;
+	size_t n_raw_lines;                 // the fields above that shape it must be unset
+	const aiows_conn_options *conn;     // NULL: the defaults
+} aiows_connect_options;
+
+AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t size);
+
+// aiows_connect starts to open a connection and returns at once; OPEN or FAILED
+// follows as an event. uri is ws:// or wss:// with an optional user:password@,
+// which is sent as Basic credentials. options may be NULL. user_data comes back
+// in every event of the connection.
+//
+// Returns 0 and the handle in *conn_out, or AIOWS_ERR_URI, AIOWS_ERR_HEADER,
+// AIOWS_ERR_ARGUMENT, AIOWS_ERR_HANDLE (loop or options->tls): then no event
+// follows.
+AIOWS_API int32_t aiows_connect(aiows_loop *loop, const char *uri,
+                                const aiows_connect_options *options, uint64_t user_data,
+                                aiows_conn **conn_out, aiows_error *err);
+
+// ---------------------------------------------------------------- connection
+
+enum {
+	AIOWS_COMPRESS = 1,    // AIOWS_ERR_UNSUPPORTED unless compression was negotiated
+	AIOWS_NO_COMPRESS = 2, // send this message as it is
+	AIOWS_TRY = 4,         // AIOWS_ERR_BUSY rather than wait for another writer
+	AIOWS_FORCE = 8        // queue whatever is pending; see AIOWS_PENDING
+};
+
+// aiows_send queues one message and never blocks.
+//
+// data is copied before return. Any thread may call; order holds per thread. As
+// much as the socket takes is written at once. A message is never refused for
+// its own size.
+//
+// Returns 0, or:
+//   AIOWS_PENDING     with AIOWS_FORCE only: the message is queued and the bytes
+//                     pending exceed the high mark; exactly one
+//                     AIOWS_EV_WRITABLE or AIOWS_EV_CLOSED follows
+//   AIOWS_ERR_AGAIN   bytes pending already exceed the high mark, nothing was
+//                     queued; exactly one AIOWS_EV_WRITABLE or AIOWS_EV_CLOSED
+//                     follows
+//   AIOWS_ERR_BUSY    AIOWS_TRY only, nothing was queued
+//   AIOWS_ERR_CLOSED  a Close frame was already sent or received, or the
+//                     connection was lost
+//   AIOWS_ERR_STATE   not open yet, or a fragmented message is being sent
+//   AIOWS_ERR_UTF8    kind is AIOWS_TEXT and data is not UTF-8
+AIOWS_API int32_t aiows_send(aiows_conn *conn, int32_t kind, uint32_t flags, const void *data,
+                             size_t len);
+
+// aiows_send_fragment queues one frame of a message in parts (RFC 6455 5.4). The
+// first call decides kind, later ones repeat it; fin ends the message. A text
+// fragment may end inside a character, the message may not (AIOWS_ERR_UTF8).
+// Until fin, aiows_send answers AIOWS_ERR_STATE; control frames pass.
+AIOWS_API int32_t aiows_send_fragment(aiows_conn *conn, int32_t kind, uint32_t flags, int32_t fin,
+                                      const void *data, size_t len);
+
+// aiows_slice is one payload of aiows_send_many.
+typedef struct aiows_slice {
+	const void *data;
+	size_t len;
+} aiows_slice;
+
+// aiows_send_many queues n messages of one kind with as few writes as possible.
+// *n_out says how many were queued; when fewer than n, the result is what
+// aiows_send would have answered for the next one.
+AIOWS_API int32_t aiows_send_many(aiows_conn *conn, int32_t kind, uint32_t flags,
+                                  const aiows_slice *messages, size_t n, size_t *n_out);
+
+// aiows_ping queues a Ping of at most 125 bytes; AIOWS_ERR_ARGUMENT for more.
+AIOWS_API int32_t aiows_ping(aiows_conn *conn, const void *data, size_t len);
+
+// aiows_pong queues an unasked or, with auto_pong 0, an asked Pong.
+AIOWS_API int32_t aiows_pong(aiows_conn *conn, const void *data, size_t len);
+
+// aiows_close starts the close handshake (RFC 6455 7.1.2): a Close frame follows
+// what is queued, then CLOSED comes after the peer's answer or the close timeout.
+// code is 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999; 0 sends none.
+// reason is at most 123 bytes of UTF-8, NULL for none. Messages that arrive before
+// the peer's Close are still told, unless reading is paused: then they are dropped.
+// With auto_close 0 it also answers the peer's Close. A second call changes nothing.
+//
+// Returns 0, AIOWS_ERR_ARGUMENT, AIOWS_ERR_CLOSED after the end. On a connection
+// that is still opening it works as aiows_abort.
+AIOWS_API int32_t aiows_close(aiows_conn *conn, int32_t code, const char *reason);
+
+// aiows_abort ends the connection without a handshake; CLOSED (1006) or FAILED
+// (AIOWS_ERR_ABORTED) follows.
+AIOWS_API int32_t aiows_abort(aiows_conn *conn);
+
+// aiows_pause stops MESSAGE events of conn after the batch in hand; the peer is
+// held back by TCP. aiows_resume goes on. Neither waits for a lock that is held
+// for long; both may be called twice.
+AIOWS_API int32_t aiows_pause(aiows_conn *conn);
+AIOWS_API int32_t aiows_resume(aiows_conn *conn);
+
+// aiows_buffered sets *bytes_out to the bytes accepted and not yet written.
+AIOWS_API int32_t aiows_buffered(aiows_conn *conn, size_t *bytes_out);
+
+enum { AIOWS_CONNECTING = 0, AIOWS_OPEN = 1, AIOWS_CLOSING = 2, AIOWS_CLOSED = 3 };
+
+// aiows_conn_info_t describes a connection. Its pointers stay valid until
+// aiows_conn_free; strings are "" and arrays NULL where there is nothing.
+typedef struct aiows_conn_info_s {
+	uint32_t size;
+	int32_t state;               // AIOWS_CONNECTING to AIOWS_CLOSED
+	int32_t server;              // 1: accepted by a listener
+	int32_t response_status;     // 101; another one after FAILED; 0: none came
+	const char *uri;             // without credentials; "" for a server
+	const char *subprotocol;     // the one agreed on
+	const char *extensions;      // the answer's Sec-WebSocket-Extensions
+	const char *local_address;   // "192.0.2.1:443", "[2001:db8::1]:443"
+	const char *remote_address;
+	const char *tls_version;     // "TLS 1.3"; "" without TLS
+	const char *tls_cipher_suite;
+	const char *request_target;  // "/path?query"
+	const aiows_header *request_headers; // as sent or received, in order
+	size_t n_request_headers;
+	const char *response_reason; // the text beside the status
+	const aiows_header *response_headers;
+	size_t n_response_headers;
+	const void *response_body;   // of an answer other than 101, at most 64 KiB
+	size_t response_body_len;
+	int32_t added_host;          // 1: raw_lines lacked Host and it was added
+	uint16_t close_received;     // code of the peer's Close, 1005 without, 0: none
+	uint16_t close_sent;         // code of our Close, 1005 without, 0: none
+	const char *close_reason_received;
+	const char *close_reason_sent;
+} aiows_conn_info_t;
+
+// aiows_conn_info fills *info_out, whose size the caller sets.
+AIOWS_API int32_t aiows_conn_info(aiows_conn *conn, aiows_conn_info_t *info_out);
+
+typedef struct aiows_conn_stats_s {
+	uint32_t size;
+	uint32_t reserved;
+	uint64_t messages_received;
+	uint64_t messages_sent;
+	uint64_t frames_received;
+	uint64_t frames_sent;
+	uint64_t bytes_received; // by the socket, before TLS
+	uint64_t bytes_sent;
+	int64_t latency_ns; // round trip of the newest answered keepalive ping, or 0
+} aiows_conn_stats_t;
+
+// aiows_conn_stats fills *stats_out, whose size the caller sets.
+AIOWS_API int32_t aiows_conn_stats(aiows_conn *conn, aiows_conn_stats_t *stats_out);
+
+// aiows_conn_error fills *error_out with why conn failed or closed; code is 0
+// after a clean end. AIOWS_ERR_STATE before FAILED or CLOSED.
+AIOWS_API int32_t aiows_conn_error(aiows_conn *conn, aiows_error *error_out);
+
+// aiows_conn_set_user_data changes what later events of conn carry.
+AIOWS_API int32_t aiows_conn_set_user_data(aiows_conn *conn, uint64_t user_data);
+
+// aiows_conn_free ends the handle. Before FAILED or CLOSED it aborts, and no later
+// poll names the connection; entries in the array in hand are the caller's to skip.
+AIOWS_API int32_t aiows_conn_free(aiows_conn *conn);
+
+// ---------------------------------------------------------------- server
+
+typedef struct aiows_listen_options {
+	uint32_t size;
+	int32_t backlog;         // 1024
+	int32_t reuse_port;      // 1: SO_REUSEPORT
+	int32_t max_handshakes;  // 1024: opening connections at a time, the rest wait
+	aiows_tls *tls;          // NULL: plain ws; made with server = 1
+	int64_t open_timeout_ms; // 10000: from accept to the end of the handshake
+	const char *server_name; // the Server field; NULL: "aiows/VERSION"; "": none
+} aiows_listen_options;
+
+AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t size);
+
+// aiows_listen listens on host and port ("127.0.0.1", "::1", "" for every
+// address of IPv4 and IPv6; port 0 lets the system choose, see
+// aiows_listener_port). A REQUEST event comes for each client whose upgrade
+// request is valid; others are answered with 400, 405 or 426.
+//
+// Returns NULL with AIOWS_ERR_SYSTEM (os_errno says why), AIOWS_ERR_ARGUMENT or
+// AIOWS_ERR_HANDLE.
+AIOWS_API aiows_listener *aiows_listen(aiows_loop *loop, const char *host, int32_t port,
+                                       const aiows_listen_options *options, uint64_t user_data,
+                                       aiows_error *err);
+
+// aiows_listener_port returns the port, or a negative error.
+AIOWS_API int32_t aiows_listener_port(aiows_listener *listener);
+
+// aiows_listener_close stops accepting; connections stay. Requests that were not
+// answered are, with 503.
+AIOWS_API int32_t aiows_listener_close(aiows_listener *listener);
+
+// aiows_listener_free closes and ends the handle.
+AIOWS_API int32_t aiows_listener_free(aiows_listener *listener);
+
+// aiows_request_info_t describes a request. Its pointers stay valid until
+// aiows_request_free.
+typedef struct aiows_request_info_s {
+	uint32_t size;
+	uint32_t reserved;
+	const char *method;
+	const char *target;
+	const char *local_address;
+	const char *remote_address;
+	const aiows_header *headers;
+	size_t n_headers;
+	const char *const *subprotocols; // offered, in the client's order
+	size_t n_subprotocols;
+} aiows_request_info_t;
+
+// aiows_request_info fills *info_out, whose size the caller sets.
+AIOWS_API int32_t aiows_request_info(aiows_request *request, aiows_request_info_t *info_out);
+
+typedef struct aiows_accept_options {
+	uint32_t size;
+	uint32_t reserved;
+	const char *subprotocol;        // one of the offered; NULL: none
+	const aiows_header *headers;    // added to the answer
+	size_t n_headers;
+	const aiows_conn_options *conn; // NULL: the defaults
+} aiows_accept_options;
+
+AIOWS_API void aiows_accept_options_init(aiows_accept_options *options, size_t size);
+
+// aiows_accept answers 101; OPEN follows for *conn_out. The request's handle
+// lives on until aiows_request_free.
+//
+// Returns 0, AIOWS_ERR_HEADER, AIOWS_ERR_ARGUMENT (a subprotocol that was not
+// offered: the request can still be answered), AIOWS_ERR_STATE (already
+// answered), AIOWS_ERR_CLOSED (the client left, or its time ran out).
+AIOWS_API int32_t aiows_accept(aiows_request *request, const aiows_accept_options *options,
+                               uint64_t user_data, aiows_conn **conn_out, aiows_error *err);
+
+// aiows_reject answers with an HTTP status (300 to 599), fields and body, then
+// closes. Results as for aiows_accept.
+AIOWS_API int32_t aiows_reject(aiows_request *request, int32_t status, const aiows_header *headers,
+                               size_t n_headers, const void *body, size_t body_len);
+
+// aiows_request_free ends the handle; a request not answered is, with 503.
+AIOWS_API int32_t aiows_request_free(aiows_request *request);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // AIOWS_H

@@ -1,0 +1,107 @@
+package libws
+
+import (
+	"time"
+
+	"aiows/libws/dial"
+	"aiows/libws/handshake"
+)
+
+// Kinds of message, with the values of AIOWS_TEXT and AIOWS_BINARY.
+const (
+	Text   = 1
+	Binary = 2
+)
+
+// SendFlags refine a send, with the values of AIOWS_COMPRESS and so on.
+type SendFlags uint32
+
+const (
+	SendCompress   SendFlags = 1 << iota // CodeUnsupported unless compression was negotiated
+	SendNoCompress                       // send this message as it is
+	SendTry                              // CodeBusy rather than wait for another writer
+	SendForce                            // queue whatever is pending
+)
+
+// LoopOptions configure a Loop.
+type LoopOptions struct {
+	// Allocator provides arenas and blocks; nil means the Go heap.
+	Allocator Allocator
+	// RequestHandle names a Request in EventRequest. Called from Poll with the
+	// loop locked; it must not call the loop. nil: requests are numbered 0.
+	RequestHandle func(*Request) uint64
+	// Log receives one line per noteworthy event; nil: none. It must not block.
+	Log func(level LogLevel, text string)
+}
+
+// LogLevel orders log lines, with the values of AIOWS_LOG_*.
+type LogLevel int32
+
+const (
+	LogError LogLevel = 1 + iota
+	LogInfo
+	LogDebug
+)
+
+// ConnOptions hold for connections of both roles. A zero duration switches its
+// timer off, a zero size its limit; DefaultConnOptions has the usual values.
+type ConnOptions struct {
+	AutoPong       bool
+	AutoClose      bool
+	CloseTimeout   time.Duration
+	PingInterval   time.Duration
+	PingTimeout    time.Duration
+	MaxMessageSize uint64
+	MaxFragments   uint32
+	WriteHigh      uint64
+	WriteLow       uint64
+}
+
+// DefaultConnOptions returns what a connection uses unless told otherwise.
+func DefaultConnOptions() ConnOptions {
+	return ConnOptions{
+		AutoPong:       true,
+		AutoClose:      true,
+		CloseTimeout:   10 * time.Second,
+		PingInterval:   20 * time.Second,
+		PingTimeout:    20 * time.Second,
+		MaxMessageSize: 1 << 20,
+		WriteHigh:      64 << 10,
+		WriteLow:       16 << 10,
+	}
+}
+
+// ConnectOptions describe a client connection.
+type ConnectOptions struct {
+	URI          string
+	Host         string // connect to this host instead of the URI's
+	Port         int    // connect to this port instead of the URI's
+	TLS          *dial.TLS
+	ServerName   string
+	OpenTimeout  time.Duration // 0: none
+	Origin       string        // "": no Origin field
+	UserAgent    string        // "": no User-Agent field
+	Subprotocols []string
+	Headers      handshake.Header
+	RawLines     []string // the whole request; the fields above must be unset
+	Conn         ConnOptions
+}
+
+// ListenOptions describe a Listener.
+type ListenOptions struct {
+	Host          string // "": every address
+	Port          int    // 0: the system chooses
+	Backlog       int    // 0: 1024
+	ReusePort     bool
+	MaxHandshakes int // 0: 1024
+	TLS           *dial.TLS
+	OpenTimeout   time.Duration // 0: none
+	ServerName    string        // the Server field; "": none
+}
+
+// AcceptOptions describe the answer to a Request.
+type AcceptOptions struct {
+	Subprotocol string
+	Headers     handshake.Header
+	Conn        ConnOptions
+}
