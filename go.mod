@@ -6,4 +6,5 @@ require (
 	github.com/mattn/go-pointer v0.0.1 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 )

@@ -1,0 +1,165 @@
+package dial
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Options says where and how [Dial] connects. Only URI is required.
+type Options struct {
+	URI *URI
+	// TLS is the context of wss connections; nil is one shared by the process
+	// that verifies against the system's certificates. A ws URI does not use it.
+	TLS *TLS
+	// ServerName is sent (SNI) and verified instead of the URI's host; it goes
+	// before the context's own.
+	ServerName string
+	// Host and Port, where not zero, are connected to instead of the URI's; the
+	// Host field and the verified name stay the URI's. Host takes a name or an
+	// address, IPv6 with or without brackets.
+	Host string
+	Port int
+	// Nagle leaves TCP_NODELAY off. Small messages then wait for the peer's
+	// acknowledgement, up to 40 ms on Linux.
+	Nagle bool
+}
+
+// Socket is an open connection, still in Go's poller and blocking.
+type Socket struct {
+	Conn    net.Conn  // the raw connection
+	TLS     *tls.Conn // nil for ws
+	Adapter *Adapter  // what TLS runs on; nil for ws
+}
+
+// Close closes the connection at once, without a TLS alert.
+func (s *Socket) Close() error { return s.Conn.Close() }
+
+// Dial resolves, connects and does the TLS handshake. Addresses are tried as in
+// Happy Eyeballs (RFC 8305: the other family starts 300 ms later).
+//
+// It blocks; ctx bounds all of it and cancels it at any point. Every error but
+// those of wrong options is an *[Error]; nothing is left open then.
+func Dial(ctx context.Context, o *Options) (*Socket, error) {
+	if o.URI == nil {
+		return nil, errors.New("dial: no uri")
+	}
+	host, port := o.URI.Host, o.URI.Port
+	if o.Host != "" {
+		var reason string
+		if host, reason = connectHost(o.Host); reason != "" {
+			return nil, &Error{Op: OpResolve, Host: shorten(o.Host, 80), Port: port, Err: errors.New(reason)}
+		}
+	}
+	if o.Port != 0 {
+		if port = o.Port; port < 1 || port > 65535 {
+			return nil, &Error{Op: OpConnect, Host: host, Port: port, Err: errors.New("port outside 1 to 65535")}
+		}
+	}
+	var config *tls.Config
+	if o.URI.Secure {
+		var err error
+		if config, err = o.config(); err != nil {
+			return nil, newError(OpTLS, host, port, err)
+		}
+	}
+
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		op := OpConnect
+		var de *net.DNSError
+		if errors.As(err, &de) {
+			op = OpResolve
+		}
+		return nil, newError(op, host, port, err)
+	}
+	if o.Nagle { // the net package sets TCP_NODELAY
+		if err := c.(*net.TCPConn).SetNoDelay(false); err != nil {
+			c.Close()
+			return nil, newError(OpConnect, host, port, err)
+		}
+	}
+	if config == nil {
+		return &Socket{Conn: c}, nil
+	}
+	a := NewAdapter(c)
+	return handshake(ctx, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a}, host, port)
+}
+
+// ServerTLS does the server's side of the TLS handshake on an accepted
+// connection, which it closes on failure. It blocks; ctx bounds it. Errors are
+// *[Error] with the peer's address.
+func ServerTLS(ctx context.Context, c net.Conn, t *TLS) (*Socket, error) {
+	host, port := "", 0
+	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		host, port = addr.IP.String(), addr.Port
+	}
+	config := t.Server()
+	if len(config.Certificates) == 0 {
+		c.Close()
+		return nil, newError(OpTLS, host, port, errors.New("the context has no certificate"))
+	}
+	a := NewAdapter(c)
+	return handshake(ctx, &Socket{Conn: c, TLS: tls.Server(a, config), Adapter: a}, host, port)
+}
+
+func handshake(ctx context.Context, s *Socket, host string, port int) (*Socket, error) {
+	err := s.TLS.HandshakeContext(ctx)
+	if err == nil && s.TLS.ConnectionState().NegotiatedProtocol == "h2" {
+		err = errors.New("the peers agreed on h2 by ALPN, expected a protocol of HTTP/1.1")
+	}
+	if err != nil {
+		s.Conn.Close()
+		return nil, newError(OpTLS, host, port, err)
+	}
+	return s, nil
+}
+
+func (o *Options) config() (*tls.Config, error) {
+	t := o.TLS
+	if t == nil {
+		var err error
+		if t, err = defaultTLS(); err != nil {
+			return nil, err
+		}
+	}
+	if o.ServerName == "" {
+		name, _, _ := strings.Cut(o.URI.Host, "%") // certificates know no zones
+		return t.Client(name), nil
+	}
+	name, reason := serverName(o.ServerName)
+	if reason != "" {
+		return nil, errors.New("server name " + strconv.Quote(shorten(o.ServerName, 80)) + ": " + reason)
+	}
+	return t.named(name), nil
+}
+
+// serverName takes a host name or an address without a zone.
+func serverName(s string) (name, reason string) {
+	name, reason = connectHost(s)
+	if strings.IndexByte(name, '%') >= 0 {
+		return "", "an address with a zone, expected one without"
+	}
+	return name, reason
+}
+
+// connectHost takes a name or an address, IPv6 with or without brackets and with
+// its zone unencoded.
+func connectHost(s string) (host, reason string) {
+	bare := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		bare = s[1 : len(s)-1]
+	}
+	if ip, err := netip.ParseAddr(bare); err == nil && (bare == s || ip.Is6()) {
+		return ip.String(), ""
+	}
+	if s == "" {
+		return "", "empty host"
+	}
+	return asciiName(s)
+}
