@@ -188,7 +188,7 @@ typedef struct aiows_event {
 	uint64_t len;        // bytes at data
 	int64_t time_ns;     // CLOCK_MONOTONIC when the bytes were read
 	int32_t code;        // FAILED: AIOWS_ERR_*. CLOSING, CLOSED: the close code
-	                     // received, 1005 when it had none, 1006 when none came
+			     // received, 1005 when it had none, 1006 when none came
 	uint16_t close_sent; // CLOSED: the close code sent, 0 when none was
 	uint16_t reserved;
 	uint64_t request; // REQUEST: the aiows_request; otherwise 0
