@@ -158,6 +158,10 @@ func explainCertificate(verify *tls.CertificateVerificationError) string {
 		if cert != nil && cert.Subject.String() == cert.Issuer.String() {
 			reason = "self-signed and not trusted"
 		}
+		// Such as a root of the right name but with another key.
+		if _, hint, ok := strings.Cut(unknown.Error(), " (possibly because of "); ok {
+			reason += " (possibly because of " + hint
+		}
 	case errors.As(verify.Err, &invalid):
 		cert = invalid.Cert
 		if invalid.Reason == x509.Expired {
@@ -171,7 +175,7 @@ func explainCertificate(verify *tls.CertificateVerificationError) string {
 		}
 	case errors.As(verify.Err, &name):
 		cert = name.Certificate
-		reason = "not valid for " + strconv.Quote(name.Host) + ", only for " + certificateNames(cert)
+		reason = "not valid for " + strconv.Quote(name.Host) + ", " + certificateNames(cert)
 	case errors.As(verify.Err, &roots):
 		reason = "no trusted certificates on this system, expected the package ca-certificates or a CA file"
 	}
@@ -192,10 +196,10 @@ func certificateNames(cert *x509.Certificate) string {
 		names = append(names, strconv.Quote(ip.String()))
 	}
 	if len(names) == 0 {
-		return "no name at all (it has no subject alternative names)"
+		return "it holds no subject alternative names"
 	}
 	if len(names) > most {
 		names = append(names[:most], fmt.Sprintf("%d more", len(names)-most))
 	}
-	return strings.Join(names, ", ")
+	return "only for " + strings.Join(names, ", ")
 }

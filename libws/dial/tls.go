@@ -228,8 +228,8 @@ func loadCertificate(o *TLSOptions) (*tls.Certificate, error) {
 	case len(o.KeyPEM) != 0:
 		keyName, key = "key pem", o.KeyPEM
 	}
-	if encryptedKey(key) {
-		return nil, fmt.Errorf("%s: the private key is encrypted, expected one without a passphrase", keyName)
+	if reason := checkKey(key); reason != "" {
+		return nil, fmt.Errorf("%s: %s", keyName, reason)
 	}
 	cert, err := tls.X509KeyPair(chain, key)
 	if err != nil {
@@ -242,14 +242,18 @@ func loadCertificate(o *TLSOptions) (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-func encryptedKey(data []byte) bool {
+// checkKey gives clearer reasons than crypto/tls for the two common mistakes.
+func checkKey(data []byte) (reason string) {
 	for {
 		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return false
-		}
-		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
-			return true
+		block, data = pem.Decode(data)
+		switch {
+		case block == nil:
+			return "no private key found, expected PEM"
+		case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
+			return "the private key is encrypted, expected one without a passphrase"
+		case block.Type == "PRIVATE KEY" || strings.HasSuffix(block.Type, " PRIVATE KEY"):
+			return ""
 		}
 	}
 }
