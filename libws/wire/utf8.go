@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"math/bits"
+	"unicode/utf8"
 )
 
 // UTF8 validates text that comes in pieces, cut anywhere, also inside a
@@ -27,9 +28,8 @@ func (u *UTF8) Write(b []byte) bool {
 		}
 		b = b[1:]
 	}
-	// What is left is shorter than a word or starts with a broken character:
-	// either way at most four steps.
-	for _, c := range b[validPrefix(b):] {
+	// Whatever is left takes at most four steps.
+	for _, c := range skipValid(b) {
 		if !u.step(c) {
 			return false
 		}
@@ -43,6 +43,9 @@ func (u *UTF8) Complete() bool { return u.need == 0 && !u.bad }
 
 // ValidUTF8 reports whether b, a whole message, is UTF-8.
 func ValidUTF8(b []byte) bool {
+	if len(b) <= 32 { // BenchmarkUTF8: 7 to 10 ns against 7 to 15 at 16 octets
+		return utf8.Valid(b)
+	}
 	var u UTF8
 	return u.Write(b) && u.Complete()
 }
@@ -87,55 +90,62 @@ func (u *UTF8) step(c byte) bool {
 	return !u.bad
 }
 
-// validPrefix returns how many octets at the front of b are whole valid
-// characters. It stops at a character that is not, and may stop when fewer
-// than four octets are left.
-func validPrefix(b []byte) int {
-	const high = 0x8080808080808080
-	i := 0
-	for len(b)-i >= 4 {
-		w := binary.LittleEndian.Uint32(b[i:])
+// skipValid returns b without the whole valid characters at its front. What is
+// left is empty, starts with a character that is not valid, or is shorter
+// than four octets.
+func skipValid(b []byte) []byte {
+	for len(b) >= 4 {
+		w := binary.LittleEndian.Uint32(b)
 		switch {
 		case w&0x80 == 0:
-			if a := w & (high & 0xFFFFFFFF); a != 0 {
-				i += bits.TrailingZeros32(a) >> 3
-				continue
-			}
-			i += 4
-			for len(b)-i >= 32 {
-				p := (*[32]byte)(b[i:])
-				if (binary.LittleEndian.Uint64(p[0:])|binary.LittleEndian.Uint64(p[8:])|
-					binary.LittleEndian.Uint64(p[16:])|binary.LittleEndian.Uint64(p[24:]))&high != 0 {
-					break
-				}
-				i += 32
-			}
-			for len(b)-i >= 8 {
-				a := binary.LittleEndian.Uint64(b[i:]) & high
-				if a != 0 {
-					i += bits.TrailingZeros64(a) >> 3
-					break
-				}
-				i += 8
-			}
+			b = skipASCII(b)
 		case w&0xC0E0 == 0x80C0: // two octets
 			if w&0x1E == 0 { // overlong
-				return i
+				return b
 			}
-			i += 2
+			b = b[2:]
 		case w&0xC0C0F0 == 0x8080E0: // three
 			if x := w & 0x200F; x == 0 || x == 0x200D { // overlong, surrogate
-				return i
+				return b
 			}
-			i += 3
+			b = b[3:]
 		case w&0xC0C0C0F8 == 0x808080F0: // four
 			if x := w&0x07<<2 | w>>12&0x3; x-1 > 0xF { // overlong, above U+10FFFF
-				return i
+				return b
 			}
-			i += 4
+			b = b[4:]
 		default:
-			return i
+			return b
 		}
 	}
-	return i
+	return b
+}
+
+// skipASCII returns b without the ASCII octets at its front. The steps grow, as
+// a long look ahead is wasted on text in which other characters are sprinkled.
+func skipASCII(b []byte) []byte {
+	const high = 0x8080808080808080
+	for len(b) >= 8 {
+		if a := binary.LittleEndian.Uint64(b) & high; a != 0 {
+			return b[bits.TrailingZeros64(a)>>3:]
+		}
+		b = b[8:]
+		for len(b) >= 16 && (binary.LittleEndian.Uint64(b)|binary.LittleEndian.Uint64(b[8:]))&high == 0 {
+			b = b[16:]
+			for len(b) >= 64 {
+				p := (*[64]byte)(b)
+				if (binary.LittleEndian.Uint64(p[0:])|binary.LittleEndian.Uint64(p[8:])|
+					binary.LittleEndian.Uint64(p[16:])|binary.LittleEndian.Uint64(p[24:])|
+					binary.LittleEndian.Uint64(p[32:])|binary.LittleEndian.Uint64(p[40:])|
+					binary.LittleEndian.Uint64(p[48:])|binary.LittleEndian.Uint64(p[56:]))&high != 0 {
+					break
+				}
+				b = b[64:]
+			}
+		}
+	}
+	for len(b) > 0 && b[0] < 0x80 {
+		b = b[1:]
+	}
+	return b
 }
