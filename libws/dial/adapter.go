@@ -45,15 +45,14 @@ type flipped struct {
 // NewAdapter returns an adapter that passes through to c.
 func NewAdapter(c net.Conn) *Adapter { return &Adapter{conn: c} }
 
-// Flip replaces the socket by two functions, once, while no other call is under
-// way.
+// Flip replaces the socket by two functions, while no other call is under way.
 //
 // read returns 0 and [ErrAgain] when there is no data, 0 and io.EOF at the end.
 // write must take everything it is given, buffering what the socket does not:
 // an error or a short count is sticky in crypto/tls. Both are called with the
 // locks of tls.Conn held. The socket is not closed: [Detach] does that.
 func (a *Adapter) Flip(read, write func([]byte) (int, error)) {
-	a.flipped.Store(&flipped{read: read, write: write, local: a.conn.LocalAddr(), remote: a.conn.RemoteAddr()})
+	a.flipped.Store(&flipped{read: read, write: write, local: a.LocalAddr(), remote: a.RemoteAddr()})
 	a.conn = nil // closed by then, and not to be kept alive for as long as the connection
 }
 
