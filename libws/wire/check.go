@@ -47,9 +47,9 @@ func CheckHeader(h *Header, role Role, inMessage bool, rsvAllowed uint8) *Error 
 
 // CheckMessageLength reports whether a message of which have octets came may
 // grow by the next ones, as announced by a header. limit is in octets; 0 means
-// no limit. No sum can overflow.
+// no limit. None may be negative; no sum can overflow.
 func CheckMessageLength(have, next, limit int64) *Error {
-	if limit > 0 && (have > limit || next > limit-have) {
+	if limit > 0 && next > limit-have {
 		return ErrMessageTooBig
 	}
 	return nil

@@ -40,7 +40,7 @@ func Mask(b []byte, key uint32, pos int) int {
 // dst and src may not overlap; it panics when dst is the shorter.
 func MaskCopy(dst, src []byte, key uint32, pos int) int {
 	next := (pos + len(src)) & 3
-	dst = dst[:len(src)]
+	dst = dst[:len(src):len(dst)]
 	k := bits.RotateLeft32(key, -8*(pos&3))
 	kk := uint64(k)<<32 | uint64(k)
 	for len(src) >= 64 && len(dst) >= 64 {

@@ -95,10 +95,14 @@ func TestMaskPositionWraps(t *testing.T) {
 }
 
 func TestMaskCopyRefusesShortDestination(t *testing.T) {
+	dst := make([]byte, 3, 8) // the capacity is not the destination
 	defer func() {
 		if recover() == nil {
 			t.Error("no panic with a destination of 3 octets for 4")
 		}
+		if !bytes.Equal(dst[:8], make([]byte, 8)) {
+			t.Errorf("wrote %x before the panic", dst[:8])
+		}
 	}()
-	MaskCopy(make([]byte, 3), make([]byte, 4), 1, 0)
+	MaskCopy(dst, make([]byte, 4), 0x01010101, 0)
 }

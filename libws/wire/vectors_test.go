@@ -337,11 +337,15 @@ func TestFrameVectorsWrite(t *testing.T) {
 				if f[0] != "frame" {
 					continue
 				}
+				length, err := strconv.ParseInt(f[5], 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
 				h := Header{
 					Fin:    f[1] == "1",
 					Rsv:    uint8(number(t, f[2])),
 					Opcode: Opcode(number(t, f[3])),
-					Length: int64(number(t, f[5])),
+					Length: length,
 				}
 				if f[4] != "-" {
 					h.Masked, h.Key = true, wireKey(t, f[4])
