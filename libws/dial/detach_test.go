@@ -44,6 +44,25 @@ func TestDetach(t *testing.T) {
 	}
 }
 
+func TestDialSetsNoDelay(t *testing.T) {
+	addr := listen(t, "tcp", "127.0.0.1:0", echo)
+	for _, nagle := range []bool{false, true} {
+		s, err := Dial(t.Context(), &Options{URI: mustURI(t, "ws://"+addr.String()), Nagle: nagle})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := Detach(s.Conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
+		if err != nil || (v == 0) != nagle {
+			t.Errorf("nagle %v: TCP_NODELAY is %d, error %v", nagle, v, err)
+		}
+		unix.Close(fd)
+	}
+}
+
 func TestDetachUnixSocket(t *testing.T) {
 	l, err := net.Listen("unix", t.TempDir()+"/s")
 	if err != nil {

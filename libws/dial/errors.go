@@ -44,7 +44,10 @@ func newError(op, host string, port int, err error) *Error {
 // Error names host, port and cause; for a refused certificate its subject, its
 // issuer and the reason.
 func (e *Error) Error() string {
-	at := net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
+	at := "the peer" // of a unix socket, which has no address
+	if e.Host != "" {
+		at = net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
+	}
 	switch e.Op {
 	case OpResolve:
 		return "resolve " + strconv.Quote(e.Host) + ": " + explainResolve(e.Err)

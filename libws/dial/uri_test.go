@@ -44,6 +44,7 @@ func TestParseURI(t *testing.T) {
 		{"ws://\u65e5\u672c\u8a9e\u3002\uff2a\uff30:82/", URI{Host: "xn--wgv71a119e.jp", Port: 82, Target: "/", HostHeader: "xn--wgv71a119e.jp:82"}},
 		{"ws://\uff11\uff12\uff17.0.0.1/", URI{Host: "127.0.0.1", Port: 80, Target: "/", HostHeader: "127.0.0.1"}},
 		{"ws://127.0.0.1./", URI{Host: "127.0.0.1", Port: 80, Target: "/", HostHeader: "127.0.0.1"}},
+		{"ws://a.0xfg/", URI{Host: "a.0xfg", Port: 80, Target: "/", HostHeader: "a.0xfg"}},
 		{"ws://my_service-1:7/", URI{Host: "my_service-1", Port: 7, Target: "/", HostHeader: "my_service-1:7"}},
 		{"ws://r3---sn.example/", URI{Host: "r3---sn.example", Port: 80, Target: "/", HostHeader: "r3---sn.example"}},
 		{"ws://example.com./", URI{Host: "example.com.", Port: 80, Target: "/", HostHeader: "example.com."}},
