@@ -27,7 +27,10 @@
 //   Strings    UTF-8, ended by NUL; payloads are pointer and length. Whatever is
 //              passed in is copied before the function returns.
 //   Structs    begin with their size in bytes; fill options with the matching
-//              aiows_..._options_init first, then change what you need.
+//              aiows_..._options_init first, then change what you need. A size
+//              that is not that of a struct of this or another version is
+//              AIOWS_ERR_ARGUMENT; a field of a newer header that the library
+//              does not know, and that is not 0, is AIOWS_ERR_UNSUPPORTED.
 //   fork       in a child of a process that has used the library every function
 //              but aiows_version, aiows_abi_version, aiows_strerror and
 //              aiows_close_code_name answers AIOWS_ERR_FORKED: fork first and
@@ -125,7 +128,8 @@ AIOWS_API int32_t aiows_abi_version(void);
 AIOWS_API const char *aiows_strerror(int32_t code);
 
 // aiows_close_code_name returns the IANA name of a close code ("normal
-// closure"), the name of its range, or "not used". Static; works after fork.
+// closure"), the name of its range ("private use"), or "invalid". Static; works
+// after fork.
 AIOWS_API const char *aiows_close_code_name(int32_t code);
 
 enum { AIOWS_LOG_OFF = 0, AIOWS_LOG_ERROR = 1, AIOWS_LOG_INFO = 2, AIOWS_LOG_DEBUG = 3 };

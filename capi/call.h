@@ -1,0 +1,32 @@
+// call.h - what every shim function begins with.
+#ifndef AIOWS_CAPI_CALL_H
+#define AIOWS_CAPI_CALL_H
+
+#include "_cgo_export.h"
+#include "gate.h"
+#include "shim.h"
+#include "sized.h"
+
+// HANDLE is the number by which Go looks a handle up. Values below a page are no
+// handle of ours, and Go's stack scan refuses them as pointers.
+#define HANDLE(h) ((uintptr_t)(h) < 4096 ? 0 : (uintptr_t)(h))
+
+// ENTER returns when Go must not be entered.
+#define ENTER()                                                                                    \
+	do {                                                                                       \
+		int32_t closed = gate_check();                                                     \
+		if (closed != AIOWS_OK)                                                            \
+			return closed;                                                             \
+	} while (0)
+
+// NEED returns code unless condition holds.
+#define NEED(condition, code)                                                                      \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			return code;                                                               \
+	} while (0)
+
+// SPAN tells whether n elements of size bytes at data can be a piece of memory.
+#define SPAN(data, n, size) ((n) == 0 || ((data) != NULL && (n) <= PTRDIFF_MAX / (size)))
+
+#endif

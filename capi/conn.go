@@ -1,0 +1,245 @@
+package main
+
+// #include "shim.h"
+import "C"
+
+import (
+	"sync"
+	"unsafe"
+
+	"aiows/libws"
+)
+
+// conn is what a handle of an aiows_conn stands for.
+type conn struct {
+	ws    *libws.Conn
+	loop  *loop
+	infos infos
+}
+
+// newConn makes the handle and starts the connection, unless the loop ended.
+func (l *loop) newConn(ws *libws.Conn) C.uintptr_t {
+	c := &conn{ws: ws, loop: l}
+	b := save(c)
+	ended := func() {
+		if c := b.end(); c != nil {
+			c.infos.free()
+		}
+	}
+	if !l.adopt(b.handle(), ended) {
+		ended()
+		ws.Free()
+		return 0
+	}
+	ws.SetHandle(uint64(b.handle()))
+	ws.Start()
+	return b.handle()
+}
+
+//export go_connect
+func go_connect(h C.uintptr_t, uri *C.char, o *C.aiows_connect_options, userData C.uint64_t, out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
+	defer guard(&rc)
+	l := loopOf(h)
+	if l == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	var a arguments
+	options := a.connect(o)
+	if a.err != nil {
+		return explain(e, a.err)
+	}
+	options.URI = C.GoString(uri)
+	ws, err := l.ws.NewClient(options, uint64(userData))
+	if err != nil {
+		return explain(e, err)
+	}
+	if *out = l.newConn(ws); *out == 0 {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return C.AIOWS_OK
+}
+
+// queued is the result of a send.
+func queued(pending bool, err error) C.int32_t {
+	if err != nil {
+		return result(err)
+	}
+	if pending {
+		return C.AIOWS_PENDING
+	}
+	return C.AIOWS_OK
+}
+
+//export go_send
+func go_send(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return queued(c.ws.Send(int(kind), libws.SendFlags(flags), hostBytes(data, n)))
+}
+
+//export go_send_fragment
+func go_send_fragment(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, fin C.int32_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return queued(c.ws.SendFragment(int(kind), libws.SendFlags(flags), fin == 1, hostBytes(data, n)))
+}
+
+// slices are reused between calls of go_send_many, and hold no pointer between.
+var slices = sync.Pool{New: func() any { return new([][]byte) }}
+
+//export go_send_many
+func go_send_many(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, messages *C.aiows_slice, n C.size_t, out *C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	list := slices.Get().(*[][]byte)
+	for _, m := range unsafe.Slice(messages, int(n)) {
+		*list = append(*list, hostBytes(m.data, m.len))
+	}
+	sent, pending, err := c.ws.SendMany(int(kind), libws.SendFlags(flags), *list)
+	clear(*list)
+	*list = (*list)[:0]
+	slices.Put(list)
+	*out = C.size_t(sent)
+	return queued(pending, err)
+}
+
+//export go_ping
+func go_ping(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.Ping(hostBytes(data, n)))
+}
+
+//export go_pong
+func go_pong(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.Pong(hostBytes(data, n)))
+}
+
+//export go_close
+func go_close(h C.uintptr_t, code C.int32_t, reason *C.char) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.Close(int(code), C.GoString(reason)))
+}
+
+//export go_abort
+func go_abort(h C.uintptr_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.Abort())
+}
+
+//export go_pause
+func go_pause(h C.uintptr_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.Pause())
+}
+
+//export go_resume
+func go_resume(h C.uintptr_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.Resume())
+}
+
+//export go_buffered
+func go_buffered(h C.uintptr_t, out *C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	*out = C.size_t(c.ws.Buffered())
+	return C.AIOWS_OK
+}
+
+//export go_conn_stats
+func go_conn_stats(h C.uintptr_t, out *C.aiows_conn_stats_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	s := c.ws.Stats()
+	out.messages_received = C.uint64_t(s.MessagesReceived)
+	out.messages_sent = C.uint64_t(s.MessagesSent)
+	out.frames_received = C.uint64_t(s.FramesReceived)
+	out.frames_sent = C.uint64_t(s.FramesSent)
+	out.bytes_received = C.uint64_t(s.BytesReceived)
+	out.bytes_sent = C.uint64_t(s.BytesSent)
+	out.latency_ns = C.int64_t(s.Latency)
+	return C.AIOWS_OK
+}
+
+//export go_conn_error
+func go_conn_error(h C.uintptr_t, out *C.aiows_error) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	if !c.ws.Ended() {
+		return C.AIOWS_ERR_STATE
+	}
+	if err := c.ws.Err(); err != nil {
+		explain(out, err)
+	}
+	return C.AIOWS_OK
+}
+
+//export go_conn_set_user_data
+func go_conn_set_user_data(h C.uintptr_t, userData C.uint64_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	c.ws.SetUserData(uint64(userData))
+	return C.AIOWS_OK
+}
+
+//export go_conn_free
+func go_conn_free(h C.uintptr_t) (rc C.int32_t) {
+	defer guard(&rc)
+	b, c := lookup[conn](h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	c.loop.forget(h)
+	if b.end() == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	c.ws.Free()
+	c.infos.free()
+	return C.AIOWS_OK
+}

@@ -1,0 +1,53 @@
+package main
+
+// #cgo CFLAGS: -std=gnu11 -Wall -Wextra -Wno-unused-parameter -I${SRCDIR}/../include
+// #cgo LDFLAGS: -lpthread
+// #include "gate.h"
+// #include "version.h"
+import "C"
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"aiows/libws"
+)
+
+//go:debug updatemaxprocs=0
+//go:debug containermaxprocs=0
+
+const version = C.AIOWS_VERSION_TEXT
+
+// main is what package main must have; a shared library never calls it.
+func main() {}
+
+// The environment of the host (GOGC, GOMEMLIMIT, GOMAXPROCS) is meant for other
+// programs: what matters is set here.
+func init() {
+	// 400 took an allocation test from 476 to 128 collections for 11 MB: payloads
+	// live in C, so the Go heap is small.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(memoryLimit(uint64(C.gate_memory())))
+	// A call into Go waits 10 to 50 ms while every P computes. TLS handshakes run
+	// on at most as many goroutines as there are cores, so one more P keeps the
+	// host's calls running.
+	runtime.GOMAXPROCS(max(4, runtime.NumCPU()+2))
+
+	libws.FDHook = func(fd int, open bool) { C.gate_fd(C.int(fd), truth(open)) }
+	C.gate_started()
+}
+
+// memoryLimit lets the Go heap have a quarter of the machine before the collector
+// works harder, and never less than what ten thousand TLS connections need.
+func memoryLimit(machine uint64) int64 {
+	const least = 512 << 20
+	return int64(max(least, machine/4))
+}
+
+// truth is b as C says it.
+func truth(b bool) C.int32_t {
+	if b {
+		return 1
+	}
+	return 0
+}

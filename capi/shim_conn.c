@@ -1,0 +1,157 @@
+#include "call.h"
+
+static int32_t connect_options(aiows_connect_options *o, aiows_conn_options *c,
+                               const aiows_connect_options *options, aiows_error *e)
+{
+	int32_t rc = sized_in(o, sizeof *o, options, "aiows_connect_options", e);
+	if (rc == AIOWS_OK)
+		rc = sized_in(c, sizeof *c, o->conn, "aiows_conn_options", e);
+	o->conn = c;
+	return rc;
+}
+
+int32_t aiows_connect(aiows_loop *loop, const char *uri, const aiows_connect_options *options,
+                      uint64_t user_data, aiows_conn **conn_out, aiows_error *err)
+{
+	aiows_error e = { .size = sizeof e };
+	aiows_connect_options o = default_connect_options;
+	aiows_conn_options c = default_conn_options;
+	uintptr_t conn = 0;
+	if (conn_out != NULL)
+		*conn_out = NULL;
+	int32_t rc = gate_check();
+	if (rc == AIOWS_OK && (conn_out == NULL || uri == NULL))
+		rc = error_set(&e, AIOWS_ERR_ARGUMENT, "%s is NULL", uri ? "conn_out" : "uri");
+	if (rc == AIOWS_OK)
+		rc = connect_options(&o, &c, options, &e);
+	if (rc == AIOWS_OK)
+		rc = go_connect(HANDLE(loop), (char *)uri, &o, user_data, &conn, &e);
+	if (rc == AIOWS_OK)
+		*conn_out = (aiows_conn *)conn;
+	return error_give(err, &e, rc);
+}
+
+// ---------------------------------------------------------------- sending
+
+#define SEND_FLAGS (AIOWS_COMPRESS | AIOWS_NO_COMPRESS | AIOWS_TRY | AIOWS_FORCE)
+#define SENDABLE(kind, flags)                                                                      \
+	(((kind) == AIOWS_TEXT || (kind) == AIOWS_BINARY) && ((flags) & ~(uint32_t)SEND_FLAGS) == 0)
+
+int32_t aiows_send(aiows_conn *conn, int32_t kind, uint32_t flags, const void *data, size_t len)
+{
+	ENTER();
+	NEED(SENDABLE(kind, flags) && SPAN(data, len, 1), AIOWS_ERR_ARGUMENT);
+	return go_send(HANDLE(conn), kind, flags, (void *)data, len);
+}
+
+int32_t aiows_send_fragment(aiows_conn *conn, int32_t kind, uint32_t flags, int32_t fin,
+                            const void *data, size_t len)
+{
+	ENTER();
+	NEED(SENDABLE(kind, flags) && SPAN(data, len, 1), AIOWS_ERR_ARGUMENT);
+	NEED(fin == 0 || fin == 1, AIOWS_ERR_ARGUMENT);
+	return go_send_fragment(HANDLE(conn), kind, flags, fin, (void *)data, len);
+}
+
+int32_t aiows_send_many(aiows_conn *conn, int32_t kind, uint32_t flags, const aiows_slice *messages,
+                        size_t n, size_t *n_out)
+{
+	NEED(n_out != NULL, AIOWS_ERR_ARGUMENT);
+	*n_out = 0;
+	ENTER();
+	NEED(SENDABLE(kind, flags) && SPAN(messages, n, sizeof *messages), AIOWS_ERR_ARGUMENT);
+	for (size_t i = 0; i < n; i++)
+		NEED(SPAN(messages[i].data, messages[i].len, 1), AIOWS_ERR_ARGUMENT);
+	return go_send_many(HANDLE(conn), kind, flags, (aiows_slice *)messages, n, n_out);
+}
+
+int32_t aiows_ping(aiows_conn *conn, const void *data, size_t len)
+{
+	ENTER();
+	NEED(SPAN(data, len, 1), AIOWS_ERR_ARGUMENT);
+	return go_ping(HANDLE(conn), (void *)data, len);
+}
+
+int32_t aiows_pong(aiows_conn *conn, const void *data, size_t len)
+{
+	ENTER();
+	NEED(SPAN(data, len, 1), AIOWS_ERR_ARGUMENT);
+	return go_pong(HANDLE(conn), (void *)data, len);
+}
+
+int32_t aiows_close(aiows_conn *conn, int32_t code, const char *reason)
+{
+	ENTER();
+	return go_close(HANDLE(conn), code, (char *)reason);
+}
+
+int32_t aiows_abort(aiows_conn *conn)
+{
+	ENTER();
+	return go_abort(HANDLE(conn));
+}
+
+int32_t aiows_pause(aiows_conn *conn)
+{
+	ENTER();
+	return go_pause(HANDLE(conn));
+}
+
+int32_t aiows_resume(aiows_conn *conn)
+{
+	ENTER();
+	return go_resume(HANDLE(conn));
+}
+
+int32_t aiows_buffered(aiows_conn *conn, size_t *bytes_out)
+{
+	NEED(bytes_out != NULL, AIOWS_ERR_ARGUMENT);
+	*bytes_out = 0;
+	ENTER();
+	return go_buffered(HANDLE(conn), bytes_out);
+}
+
+// ---------------------------------------------------------------- what it is
+
+int32_t aiows_conn_info(aiows_conn *conn, aiows_conn_info_t *info_out)
+{
+	ENTER();
+	NEED(sized_check(info_out) == AIOWS_OK, AIOWS_ERR_ARGUMENT);
+	aiows_conn_info_t info = { .size = sizeof info };
+	int32_t rc = go_conn_info(HANDLE(conn), &info);
+	return rc == AIOWS_OK ? sized_out(info_out, &info, sizeof info) : rc;
+}
+
+int32_t aiows_conn_stats(aiows_conn *conn, aiows_conn_stats_t *stats_out)
+{
+	ENTER();
+	NEED(sized_check(stats_out) == AIOWS_OK, AIOWS_ERR_ARGUMENT);
+	aiows_conn_stats_t stats = { .size = sizeof stats };
+	int32_t rc = go_conn_stats(HANDLE(conn), &stats);
+	return rc == AIOWS_OK ? sized_out(stats_out, &stats, sizeof stats) : rc;
+}
+
+int32_t aiows_conn_error(aiows_conn *conn, aiows_error *error_out)
+{
+	ENTER();
+	NEED(sized_check(error_out) == AIOWS_OK, AIOWS_ERR_ARGUMENT);
+	aiows_error e = { .size = sizeof e };
+	int32_t rc = go_conn_error(HANDLE(conn), &e);
+	if (rc != AIOWS_OK)
+		return rc;
+	sized_out(error_out, &e, sizeof e);
+	error_give(error_out, &e, e.code);
+	return AIOWS_OK;
+}
+
+int32_t aiows_conn_set_user_data(aiows_conn *conn, uint64_t user_data)
+{
+	ENTER();
+	return go_conn_set_user_data(HANDLE(conn), user_data);
+}
+
+int32_t aiows_conn_free(aiows_conn *conn)
+{
+	ENTER();
+	return go_conn_free(HANDLE(conn));
+}
