@@ -291,7 +291,7 @@ var extensionGrammar = func() *regexp.Regexp {
 }()
 
 func FuzzExtensions(f *testing.F) {
-	for _, s := range []string{"", ",", "a", "a,", "a;b", "a ; b = c , d", `a; b="c"`, `a; b="c\d"`, `a;b=""`, `a;b="c,d"`, `a;b="\`, `a;b="c`, "a;", "a;;b", "a b", "a;b=", "a;=b", `a;b="c"d`, "\ta\t"} {
+	for _, s := range []string{"", ",", "a", "a,", "a;b", "a ; b = c , d", `a; b="c"`, `a; b="c\d"`, `a;b=""`, `a;b="c,d"`, `a;b="\`, `a;b="c`, "a;", "a;;b", ";a", ";a=b", "=a", "a b", "a;b=", "a;=b", `a;b="c"d`, "\ta\t"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

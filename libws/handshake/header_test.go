@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -91,10 +92,13 @@ func TestCheckField(t *testing.T) {
 			t.Errorf("name with octet %#x: %v", c, err)
 		}
 		text := c >= ' ' && c != 0x7f || c == '\t'
-		if err := CheckField("a", "v"+octet+"w"); (err == nil) != text {
-			t.Errorf("value with octet %#x: %v", c, err)
-		} else if err != nil && !errors.Is(err, ErrFieldValue) {
-			t.Errorf("value with octet %#x: %v", c, err)
+		for _, value := range []string{octet, octet + "w", "v" + octet} {
+			err := CheckField("a", value)
+			if (err == nil) != text {
+				t.Errorf("value %q: %v", value, err)
+			} else if err != nil && (!errors.Is(err, ErrFieldValue) || !strings.Contains(err.Error(), fmt.Sprintf("octet 0x%02x ", c))) {
+				t.Errorf("value %q: %v", value, err)
+			}
 		}
 	}
 	if !errors.Is(CheckField("", "v"), ErrFieldName) || CheckField("a", "") != nil {

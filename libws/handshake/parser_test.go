@@ -117,9 +117,9 @@ func TestParserStates(t *testing.T) {
 	}
 
 	p = NewRequestParser()
-	_, _, first := p.Feed([]byte("\n"))
+	early, _, first := p.Feed([]byte("\n"))
 	done, rest, again := p.Feed([]byte("GET / HTTP/1.1\r\n\r\n"))
-	if first == nil || again != first || done || rest != nil || p.Request() != nil {
+	if early || first == nil || again != first || done || rest != nil || p.Request() != nil {
 		t.Error("after an error", first, done, rest, again)
 	}
 }
@@ -140,6 +140,10 @@ func TestParserErrorsHideValues(t *testing.T) {
 	}
 	_, _, err := NewRequestParser().Feed([]byte("GET / HTTP/1.1\r\nA: b\r\nC\x01"))
 	if want := `control character in a head: octet 0x01 in field line 2, "C" (RFC 9110 section 5.5)`; err == nil || err.Error() != want {
+		t.Errorf("got %v, expected %s", err, want)
+	}
+	_, _, err = NewRequestParser().Feed([]byte("GET / HTTP/1.1\r\nA: b\r\n c\r\n"))
+	if want := `field line starts with white space: field line 2 (RFC 9112 section 5.2)`; err == nil || err.Error() != want {
 		t.Errorf("got %v, expected %s", err, want)
 	}
 	_, _, err = NewRequestParser().Feed([]byte("GET\n"))
