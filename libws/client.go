@@ -1,0 +1,317 @@
+package libws
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"aiows/libws/dial"
+	"aiows/libws/handshake"
+	"aiows/libws/netpoll"
+	"aiows/libws/wire"
+)
+
+const (
+	// maxBody is how much of the body of an answer other than 101 is kept.
+	maxBody = 64 << 10
+	// headRead is the step in which a handshake is read.
+	headRead = 4 << 10
+)
+
+// opening is what a connection needs until it is open; the loop lock guards it.
+type opening struct {
+	options  *ConnectOptions // client
+	uri      *dial.URI
+	request  *handshake.Built
+	deadline int64 // server: by when the handshake has to be done
+
+	listener *Listener // server: counts its handshakes; nil afterwards
+	parser   *handshake.Parser
+	asked    *Request
+	answer   []byte // what Start sends
+	silent   bool   // the host knows nothing of the connection yet: no event
+}
+
+// leave takes a server connection out of its listener's count.
+func (o *opening) leave() {
+	if o.listener != nil {
+		ln := o.listener
+		o.listener = nil
+		ln.handshakeOver()
+	}
+}
+
+// handover is what a goroutine gives to the reactor: an open socket, or an error.
+type handover struct {
+	fd            int // -1: err
+	tls           *tls.Conn
+	adapter       *dial.Adapter
+	rest          []byte // read behind the handshake
+	local, remote string
+	response      *handshake.Response
+	body          []byte
+	subprotocol   string
+	extensions    string
+	err           *Error
+}
+
+// discard closes what nobody wants any more.
+func (h *handover) discard() {
+	if h.fd >= 0 {
+		untrack(h.fd)
+		netpoll.Close(h.fd)
+	}
+}
+
+// NewClient checks o and prepares a connection; Start opens it.
+func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
+	uri, err := dial.ParseURI(o.URI)
+	if err != nil {
+		return nil, &Error{Code: CodeURI, Text: err.Error()}
+	}
+	if !uri.Secure && o.TLS != nil {
+		return nil, argument("TLS context for %s, whose scheme is ws", uri.Raw)
+	}
+	if o.Port < 0 || o.Port > 65535 {
+		return nil, argument("port %d, expected 0 to 65535", o.Port)
+	}
+	if len(o.RawLines) > 0 && (o.Origin != "" || len(o.Subprotocols) > 0) {
+		return nil, argument("raw request lines together with origin or subprotocols, expected one of them")
+	}
+	request := handshake.Request{
+		Target: uri.Target, Host: uri.HostHeader, Origin: o.Origin, UserAgent: o.UserAgent,
+		Subprotocols: o.Subprotocols, Headers: o.Headers, Raw: o.RawLines,
+		HasBasic: uri.HasUser, BasicUser: uri.User, BasicPassword: uri.Password,
+	}
+	built, err := request.Build()
+	if err != nil {
+		return nil, &Error{Code: CodeHeader, Text: err.Error()}
+	}
+	c := newConn(l, wire.Client, o.Conn)
+	c.userData.Store(userData)
+	options := *o
+	c.opened = opening{options: &options, uri: uri, request: built}
+	c.info.request, c.info.uri, c.info.target = built, uri.Raw, uri.Target
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, CodeHandle
+	}
+	l.conns++
+	c.place()
+	return c, nil
+}
+
+// Start begins to open a client connection, or answers 101 for a server's. OPEN or
+// FAILED follows. Call it once, after SetHandle.
+func (c *Conn) Start() {
+	if c.role == wire.Server {
+		c.startAccepted()
+		return
+	}
+	ctx := context.Background()
+	if t := c.opened.options.OpenTimeout; t > 0 {
+		ctx, c.cancel = context.WithTimeout(ctx, t)
+	} else {
+		ctx, c.cancel = context.WithCancel(ctx)
+	}
+	o := c.opened
+	spawn(func() {
+		c.handover.Store(open(ctx, &o))
+		c.loop.post(c)
+	})
+}
+
+// open dials and does the handshake. It blocks, ctx bounds it.
+func open(ctx context.Context, o *opening) *handover {
+	sock, err := dial.Dial(ctx, &dial.Options{
+		URI: o.uri, TLS: o.options.TLS, ServerName: o.options.ServerName,
+		Host: o.options.Host, Port: o.options.Port,
+	})
+	if err != nil {
+		return &handover{fd: -1, err: dialError(ctx, err)}
+	}
+	// Cancelling closes the socket, which ends whatever the goroutine waits for.
+	stop := context.AfterFunc(ctx, func() { _ = sock.Conn.SetDeadline(time.Unix(1, 0)) })
+	h, err := upgrade(sock, o.request)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		h.local, h.remote = sock.Conn.LocalAddr().String(), sock.Conn.RemoteAddr().String()
+		err = h.detach(sock)
+	}
+	if err != nil {
+		_ = sock.Close()
+		h.fd, h.err = -1, handshakeError(ctx, o.uri, err)
+	}
+	return h
+}
+
+// detach takes the descriptor out of Go's poller.
+func (h *handover) detach(sock *dial.Socket) error {
+	_ = sock.Conn.SetDeadline(time.Time{})
+	fd, err := dial.Detach(sock.Conn)
+	if err != nil {
+		return err
+	}
+	track(fd)
+	h.fd, h.tls, h.adapter = fd, sock.TLS, sock.Adapter
+	return nil
+}
+
+// upgrade sends the request and reads the answer.
+func upgrade(sock *dial.Socket, request *handshake.Built) (*handover, error) {
+	var stream net.Conn = sock.Conn
+	if sock.TLS != nil {
+		stream = sock.TLS
+	}
+	h := &handover{fd: -1}
+	if _, err := stream.Write(request.Bytes); err != nil {
+		return h, err
+	}
+	parser := handshake.NewResponseParser()
+	buf := make([]byte, headRead)
+	for done := false; !done; {
+		n, err := stream.Read(buf)
+		var bad error
+		if done, h.rest, bad = parser.Feed(buf[:n]); bad != nil {
+			return h, bad
+		}
+		if err != nil && !done {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the server closed the connection before it answered")
+			}
+			return h, err
+		}
+	}
+	h.response = parser.Response()
+	var err error
+	h.subprotocol, h.extensions, err = handshake.CheckResponse(h.response, request)
+	var status *handshake.StatusError
+	if errors.As(err, &status) {
+		h.body = readBody(stream, h.rest, h.response.Header)
+		h.rest = nil
+	}
+	return h, err
+}
+
+// readBody reads what a server says beside a status other than 101.
+func readBody(stream io.Reader, start []byte, header handshake.Header) []byte {
+	limit := maxBody
+	if n, err := strconv.Atoi(header.Get("Content-Length")); err == nil && n >= 0 {
+		limit = min(n, maxBody)
+	}
+	body := append([]byte(nil), start[:min(len(start), limit)]...)
+	for len(body) < limit {
+		buf := make([]byte, min(headRead, limit-len(body)))
+		n, err := stream.Read(buf)
+		body = append(body, buf[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	return body
+}
+
+func dialError(ctx context.Context, err error) *Error {
+	e := &Error{Code: CodeConnect, Text: err.Error()}
+	var d *dial.Error
+	if errors.As(err, &d) {
+		e.Errno = d.Errno
+		switch {
+		case d.Timeout:
+			e.Code = CodeTimeout
+		case d.Op == dial.OpResolve:
+			e.Code = CodeResolve
+		case d.Op == dial.OpTLS && d.Certificate():
+			e.Code = CodeCertificate
+		case d.Op == dial.OpTLS:
+			e.Code = CodeTLS
+		}
+	}
+	return contextError(ctx, e)
+}
+
+func handshakeError(ctx context.Context, uri *dial.URI, err error) *Error {
+	e := &Error{Code: CodeHandshake, Text: err.Error()}
+	var status *handshake.StatusError
+	var rule *handshake.Error
+	switch {
+	case errors.As(err, &status):
+		e.Code, e.HTTPStatus = CodeStatus, status.Response.Status
+		return e
+	case errors.As(err, &rule):
+		return e
+	}
+	errors.As(err, &e.Errno)
+	e.Text = uri.Raw + ": " + e.Text
+	return contextError(ctx, e)
+}
+
+// contextError prefers the reason why ctx ended over what it did to the socket.
+func contextError(ctx context.Context, e *Error) *Error {
+	switch ctx.Err() {
+	case context.DeadlineExceeded:
+		e.Code = CodeTimeout
+		e.Text = "timed out: " + e.Text
+	case context.Canceled:
+		return &Error{Code: CodeAborted}
+	}
+	return e
+}
+
+// adopt takes over what a goroutine made; the loop lock is held.
+func (c *Conn) adopt(h *handover, now int64) {
+	c.info.adopt(h)
+	if h.err != nil {
+		c.err = h.err
+		c.finish()
+		return
+	}
+	if c.cancel != nil {
+		c.cancel() // the open timeout ended with the handshake
+	}
+	if h.tls != nil {
+		c.tls = h.tls
+		h.adapter.Flip(c.adapterRead, c.adapterWrite)
+		c.reader.more = true
+	}
+	if err := c.out.attach(h.fd, true); err != nil {
+		c.err = systemError("epoll", err)
+		c.finish()
+		return
+	}
+	if c.role == wire.Server {
+		c.beginHead(now)
+		return
+	}
+	c.opened = opening{}
+	c.becomeOpen(now, h.rest)
+}
+
+// becomeOpen starts the frames; rest is what was read behind the handshake.
+func (c *Conn) becomeOpen(now int64, rest []byte) {
+	c.phase = phaseOpen
+	c.state.Store(int32(StateOpen))
+	c.due.open = true
+	c.readAt = now
+	c.alive.start(c, now)
+	c.retime()
+	if len(rest) > 0 {
+		block := c.loop.mem.alloc(len(rest))
+		if block == nil {
+			c.failMemory()
+			return
+		}
+		copy(block, rest)
+		c.reader.rest, c.reader.block = block, block
+	}
+	c.loop.log(LogInfo, "open: "+c.describe())
+	c.loop.queue(c)
+}

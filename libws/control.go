@@ -1,0 +1,176 @@
+package libws
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"aiows/libws/wire"
+)
+
+// control holds the control frames that the reactor wants to send: at most one of
+// each kind. Its mutex is a leaf lock.
+//
+// The reactor must not wait for a writer that is busy on another thread, so it
+// leaves the frame here and tries the write lock; whoever holds that lock looks
+// again after giving it back.
+type control struct {
+	mu      sync.Mutex
+	waiting atomic.Bool // something below is set and could be written now
+
+	hasPong, hasPing, hasClose bool
+	pong, ping                 [125]byte
+	npong, nping               int
+	code                       wire.CloseCode
+	reason                     string
+
+	// pongEnd is the stream position behind the newest Pong. Until the socket took
+	// it, a newer Pong replaces the one that waits (RFC 6455 5.5.3): a peer that
+	// pings without reading costs one frame, not memory.
+	pongEnd uint64
+}
+
+func (k *control) setPong(payload []byte) {
+	k.mu.Lock()
+	k.npong = copy(k.pong[:], payload)
+	k.hasPong = true
+	k.waiting.Store(true)
+	k.mu.Unlock()
+}
+
+func (k *control) setPing(payload []byte) {
+	k.mu.Lock()
+	k.nping = copy(k.ping[:], payload)
+	k.hasPing = true
+	k.waiting.Store(true)
+	k.mu.Unlock()
+}
+
+func (k *control) setClose(code wire.CloseCode, reason string) {
+	k.mu.Lock()
+	if !k.hasClose {
+		k.code, k.reason = code, reason
+		k.hasClose = true
+	}
+	k.waiting.Store(true)
+	k.mu.Unlock()
+}
+
+// flushControl writes what waits, unless a writer is at work: then that one does.
+func (c *Conn) flushControl() {
+	for c.control.waiting.Load() && c.wmu.TryLock() {
+		c.writeControl()
+		c.wmu.Unlock()
+	}
+}
+
+// unlockWrite gives the write lock back and serves what came in the meantime.
+func (c *Conn) unlockWrite() {
+	c.wmu.Unlock()
+	if c.control.waiting.Load() {
+		c.flushControl()
+	}
+}
+
+// writeControl writes the waiting control frames. The write lock is held.
+func (c *Conn) writeControl() {
+	k := &c.control
+	k.mu.Lock()
+	k.waiting.Store(false)
+	var pong, ping [125]byte
+	npong, nping := -1, -1
+	if k.hasPong && c.out.sent.Load() >= k.pongEnd {
+		npong = copy(pong[:], k.pong[:k.npong])
+		k.hasPong = false
+	}
+	if k.hasPing {
+		nping = copy(ping[:], k.ping[:k.nping])
+		k.hasPing = false
+	}
+	sendClose, code, reason := k.hasClose, k.code, k.reason
+	k.mu.Unlock()
+
+	if npong >= 0 && !c.writer.closeSent.Load() {
+		_ = c.writeFrame(wire.OpPong, true, pong[:npong])
+		end := c.out.position()
+		k.mu.Lock()
+		k.pongEnd = end
+		k.mu.Unlock()
+	}
+	if nping >= 0 && !c.writer.closeSent.Load() {
+		_ = c.writeFrame(wire.OpPing, true, ping[:nping])
+	}
+	if sendClose {
+		c.writeClose(code, reason)
+	}
+}
+
+// pongFlushed lets a waiting Pong go once the socket took the one before it.
+func (k *control) pongFlushed(sent uint64) {
+	k.mu.Lock()
+	if k.hasPong && sent >= k.pongEnd {
+		k.waiting.Store(true)
+	}
+	k.mu.Unlock()
+}
+
+// writeClose sends our Close frame, once. The write lock is held.
+func (c *Conn) writeClose(code wire.CloseCode, reason string) {
+	if c.writer.closeSent.Load() {
+		return
+	}
+	var body [125]byte
+	payload := wire.AppendClose(body[:0], code, reason)
+	_ = c.writeFrame(wire.OpClose, true, payload)
+	c.writer.closeCode = code
+	if len(payload) > 2 {
+		c.writer.closeReason = string(payload[2:])
+	}
+	c.writer.closeSent.Store(true)
+}
+
+// Ping queues a Ping frame.
+func (c *Conn) Ping(payload []byte) error { return c.sendControl(wire.OpPing, payload) }
+
+// Pong queues a Pong frame.
+func (c *Conn) Pong(payload []byte) error { return c.sendControl(wire.OpPong, payload) }
+
+func (c *Conn) sendControl(op wire.Opcode, payload []byte) error {
+	if len(payload) > 125 {
+		return argument("%s payload is %d bytes, at most 125 are allowed", op, len(payload))
+	}
+	c.wmu.Lock()
+	defer c.unlockWrite()
+	if err := c.writable(); err != nil {
+		return err
+	}
+	return c.writeFrame(op, true, payload)
+}
+
+// Close starts the close handshake; code 0 sends none. Later calls change nothing.
+// A connection that is still opening is aborted.
+func (c *Conn) Close(code int, reason string) error {
+	if code == 0 {
+		if reason != "" {
+			return argument("close reason %q without a close code", reason)
+		}
+		code = int(wire.CloseNoStatus)
+	} else if code < 0 || code > 4999 {
+		return argument("close code %d, expected 1000 to 4999", code)
+	} else if err := wire.CheckCloseArgs(wire.CloseCode(code), reason); err != nil {
+		return argument("%s", err)
+	}
+	switch c.State() {
+	case StateConnecting:
+		return c.Abort()
+	case StateClosed:
+		return CodeClosed
+	}
+	c.wmu.Lock()
+	if !c.writer.closeSent.Load() {
+		c.state.CompareAndSwap(int32(StateOpen), int32(StateClosing))
+		c.writeClose(wire.CloseCode(code), reason)
+	}
+	c.unlockWrite()
+	c.loop.post(c)
+	return nil
+}

@@ -1,0 +1,225 @@
+package libws
+
+import (
+	"aiows/libws/wire"
+)
+
+// space returns where the payload at hand continues, so that a long message is
+// read straight into its block; nil when no payload is incomplete.
+func (r *reader) space() []byte {
+	if r.left == 0 || r.have == len(r.message) {
+		return nil
+	}
+	return r.message[r.have:min(int64(len(r.message)), int64(r.have)+r.left)]
+}
+
+// grow makes room for the next bytes of a payload of which left are to come. The
+// block grows with what arrived, so that a length field alone costs nothing.
+func (r *reader) grow() bool {
+	if r.have < len(r.message) || r.left == 0 {
+		return true
+	}
+	size := min(int64(r.have)+r.left, int64(max(2*r.have, firstBlock)))
+	block := r.conn.loop.mem.alloc(int(size))
+	if block == nil {
+		return false
+	}
+	copy(block, r.message[:r.have])
+	if r.message != nil {
+		r.conn.loop.mem.free(r.message)
+	}
+	r.message = block
+	return true
+}
+
+// parse tells the frames in data and returns what it had no room for. Whole
+// messages are told where they stand, without a copy.
+func (c *Conn) parse(data []byte, b *batch) []byte {
+	r := &c.reader
+	for len(data) > 0 && !r.discard {
+		if r.left > 0 {
+			if b.spent() && int64(len(data)) >= r.left {
+				return data
+			}
+			n := copy(r.space(), data)
+			data = data[n:]
+			if !c.absorb(n, b) {
+				return nil
+			}
+			continue
+		}
+		if b.spent() {
+			return data
+		}
+		h, n, broken := wire.ParseHeader(data)
+		if broken == nil && n > 0 {
+			broken = wire.CheckHeader(&h, c.role, r.open, 0)
+		}
+		if broken != nil {
+			c.failWire(broken)
+			return nil
+		}
+		if n == 0 || h.Opcode.IsControl() && int64(len(data)-n) < h.Length {
+			r.ncarry = copy(r.carry[:], data)
+			return nil
+		}
+		c.counters.framesReceived.Add(1)
+		if h.Opcode.IsControl() {
+			end := n + int(h.Length)
+			payload := data[n:end]
+			if h.Masked {
+				wire.Mask(payload, h.Key, 0)
+			}
+			c.controlFrame(h.Opcode, payload, b)
+			data = data[end:]
+			continue
+		}
+		if h.Fin && !r.open && int64(len(data)-n) >= h.Length {
+			end := n + int(h.Length)
+			if !c.wholeMessage(&h, data[n:end], b) {
+				return nil
+			}
+			data = data[end:]
+			continue
+		}
+		if !c.beginFrame(&h, b) {
+			return nil
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// wholeMessage tells a message that arrived as one frame in one piece.
+func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
+	if big := wire.CheckMessageLength(0, h.Length, int64(c.opts.MaxMessageSize)); big != nil {
+		c.failWire(big)
+		return false
+	}
+	if h.Masked {
+		wire.Mask(payload, h.Key, 0)
+	}
+	if h.Opcode == wire.OpText && !wire.ValidUTF8(payload) {
+		c.failWire(wire.ErrInvalidUTF8)
+		return false
+	}
+	c.tellMessage(h.Opcode, payload, 0, b)
+	return true
+}
+
+// beginFrame starts or continues a message that is put together in a block.
+func (c *Conn) beginFrame(h *wire.Header, b *batch) bool {
+	r := &c.reader
+	if big := wire.CheckMessageLength(int64(r.have), h.Length, int64(c.opts.MaxMessageSize)); big != nil {
+		c.failWire(big)
+		return false
+	}
+	if !r.open {
+		r.open, r.kind, r.text, r.fragments = true, h.Opcode, wire.UTF8{}, 0
+	}
+	r.fragments++
+	if limit := c.opts.MaxFragments; limit > 0 && r.fragments > limit {
+		c.failWire(wire.ErrMessageTooBig)
+		return false
+	}
+	r.fin, r.left, r.key, r.pos = h.Fin, h.Length, h.Key, 0
+	if r.left == 0 {
+		return c.frameDone(b)
+	}
+	if !r.grow() {
+		c.failMemory()
+		return false
+	}
+	return true
+}
+
+// absorb takes in n payload bytes that stand at the end of the block.
+func (c *Conn) absorb(n int, b *batch) bool {
+	r := &c.reader
+	p := r.message[r.have : r.have+n]
+	if c.role == wire.Server {
+		r.pos = wire.Mask(p, r.key, r.pos)
+	}
+	r.have += n
+	r.left -= int64(n)
+	if r.kind == wire.OpText && !r.text.Write(p) {
+		c.failWire(wire.ErrInvalidUTF8)
+		return false
+	}
+	if r.left > 0 {
+		if !r.grow() {
+			c.failMemory()
+			return false
+		}
+		return true
+	}
+	return c.frameDone(b)
+}
+
+// frameDone ends a frame of a message in pieces. There is room for one event: parse
+// stops before the last byte otherwise, and pull reads only with room.
+func (c *Conn) frameDone(b *batch) bool {
+	r := &c.reader
+	if !r.fin {
+		return true
+	}
+	if r.kind == wire.OpText && !r.text.Complete() {
+		c.failWire(wire.ErrInvalidUTF8)
+		return false
+	}
+	block, payload := r.message, r.message[:r.have]
+	r.message, r.have, r.open = nil, 0, false
+	if block != nil {
+		c.loop.arena.loose = append(c.loop.arena.loose, block)
+	}
+	c.tellMessage(r.kind, payload, FlagBlock, b)
+	return true
+}
+
+// tellMessage emits a message, unless the host closed while it had paused.
+func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batch) {
+	c.counters.messagesReceived.Add(1)
+	if c.paused.Load() && c.writer.closeSent.Load() {
+		return
+	}
+	e := b.next(c, EventMessage)
+	e.Kind = uint16(op)
+	e.Flags = flags | FlagFin
+	e.setData(payload)
+}
+
+// controlFrame serves a Ping, Pong or Close (RFC 6455 5.5).
+func (c *Conn) controlFrame(op wire.Opcode, payload []byte, b *batch) {
+	switch op {
+	case wire.OpPing:
+		if c.opts.AutoPong {
+			c.control.setPong(payload)
+			c.flushControl()
+		}
+		b.next(c, EventPing).setData(payload)
+	case wire.OpPong:
+		if !c.alive.answered(c, payload) {
+			b.next(c, EventPong).setData(payload)
+		}
+	case wire.OpClose:
+		code, reason, broken := wire.ParseClose(payload)
+		if broken != nil {
+			c.failWire(broken)
+			return
+		}
+		c.peerClosed(code, reason, b)
+	}
+}
+
+// failWire fails the connection over a rule the peer broke.
+func (c *Conn) failWire(e *wire.Error) {
+	code := CodeProtocol
+	if e.Code == wire.CloseMessageTooBig {
+		code = CodeTooBig
+	}
+	c.fail(e.Code, &Error{Code: code, Text: e.Error(), CloseCode: uint16(e.Code)})
+}
+
+func (c *Conn) failMemory() {
+	c.fail(wire.CloseInternalError, &Error{Code: CodeMemory, CloseCode: uint16(wire.CloseInternalError)})
+}

@@ -1,0 +1,128 @@
+package libws
+
+import (
+	"crypto/tls"
+	"strconv"
+	"time"
+
+	"aiows/libws/handshake"
+	"aiows/libws/wire"
+)
+
+// info is what is known of a connection beside its state; the loop lock guards it.
+type info struct {
+	uri, target   string
+	request       *handshake.Built         // client
+	received      *handshake.ServerRequest // server
+	sent          handshake.Header         // server: fields of the answer
+	local, remote string
+	response      *handshake.Response
+	body          []byte
+	subprotocol   string
+	extensions    string
+	tlsVersion    string
+	cipherSuite   string
+}
+
+func (i *info) adopt(h *handover) {
+	i.local, i.remote = h.local, h.remote
+	i.response, i.body = h.response, h.body
+	i.subprotocol, i.extensions = h.subprotocol, h.extensions
+	if h.tls != nil {
+		s := h.tls.ConnectionState()
+		i.tlsVersion, i.cipherSuite = tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite)
+	}
+}
+
+// ConnInfo describes a connection. Strings are empty where there is nothing.
+type ConnInfo struct {
+	State               State
+	Server              bool
+	URI                 string // without credentials
+	Subprotocol         string
+	Extensions          string
+	LocalAddress        string
+	RemoteAddress       string
+	TLSVersion          string
+	TLSCipherSuite      string
+	RequestTarget       string
+	RequestHeaders      handshake.Header
+	AddedHost           bool // raw lines lacked Host
+	ResponseStatus      int
+	ResponseReason      string
+	ResponseHeaders     handshake.Header
+	ResponseBody        []byte
+	CloseReceived       uint16
+	CloseSent           uint16
+	CloseReasonReceived string
+	CloseReasonSent     string
+}
+
+// Info returns a copy of what is known of the connection.
+func (c *Conn) Info() *ConnInfo {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	i := &c.info
+	r := &ConnInfo{
+		State: c.State(), Server: c.role == wire.Server, URI: i.uri,
+		Subprotocol: i.subprotocol, Extensions: i.extensions,
+		LocalAddress: i.local, RemoteAddress: i.remote,
+		TLSVersion: i.tlsVersion, TLSCipherSuite: i.cipherSuite, RequestTarget: i.target,
+		CloseReceived: uint16(c.ending.received), CloseReasonReceived: c.ending.reason,
+		ResponseBody: i.body,
+	}
+	switch {
+	case i.request != nil:
+		r.RequestHeaders, r.AddedHost = i.request.Header, i.request.AddedHost
+	case i.received != nil:
+		r.RequestHeaders = i.received.Header
+		r.ResponseHeaders = i.sent
+		if i.sent != nil {
+			r.ResponseStatus, r.ResponseReason = 101, "Switching Protocols"
+		}
+	}
+	if i.response != nil {
+		r.ResponseStatus, r.ResponseReason, r.ResponseHeaders = i.response.Status, i.response.Reason, i.response.Header
+	}
+	if c.writer.closeSent.Load() {
+		r.CloseSent, r.CloseReasonSent = uint16(c.writer.closeCode), c.writer.closeReason
+	}
+	return r
+}
+
+// ConnStats counts what a connection did.
+type ConnStats struct {
+	MessagesReceived, MessagesSent uint64
+	FramesReceived, FramesSent     uint64
+	BytesReceived, BytesSent       uint64 // by the socket, before TLS
+	Latency                        time.Duration
+}
+
+// Stats returns the connection's counters.
+func (c *Conn) Stats() ConnStats {
+	n := &c.counters
+	return ConnStats{
+		MessagesReceived: n.messagesReceived.Load(), MessagesSent: n.messagesSent.Load(),
+		FramesReceived: n.framesReceived.Load(), FramesSent: n.framesSent.Load(),
+		BytesReceived: c.bytesReceived.Load(), BytesSent: c.out.sent.Load(),
+		Latency: time.Duration(n.latency.Load()),
+	}
+}
+
+// describe names the connection in a log line, without credentials.
+func (c *Conn) describe() string {
+	text := c.info.uri
+	if text == "" {
+		text = c.info.target
+	}
+	if c.info.remote != "" {
+		text += " " + c.info.remote
+	}
+	if c.ending.received != 0 {
+		text += " close code " + strconv.Itoa(int(c.ending.received))
+	}
+	if c.err != nil {
+		text += ": " + c.err.Error()
+	}
+	return text
+}

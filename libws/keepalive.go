@@ -1,0 +1,124 @@
+package libws
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+)
+
+// keepalive pings the peer and notices its absence; the loop lock guards it.
+//
+// Any arriving byte is life. No deadline ends a connection before its socket was
+// read dry after the deadline, and none runs while the host holds reading back: a
+// busy host must not lose a healthy peer.
+type keepalive struct {
+	next     int64 // when to ping; 0: never
+	sentAt   int64 // of the ping in flight; 0: none
+	deadline int64 // of its answer; 0: none
+	payload  [8]byte
+	count    uint64
+}
+
+func (k *keepalive) start(c *Conn, now int64) {
+	if c.opts.PingInterval > 0 {
+		k.next = now + int64(c.opts.PingInterval)
+	}
+}
+
+// answered reports that payload belongs to a ping of ours.
+func (k *keepalive) answered(c *Conn, payload []byte) bool {
+	if k.count == 0 || !bytes.Equal(payload, k.payload[:]) {
+		return false
+	}
+	if k.sentAt != 0 {
+		c.counters.latency.Store(max(c.readAt-k.sentAt, 1))
+		k.sentAt, k.deadline = 0, 0
+	}
+	return true
+}
+
+// timer makes Conn a timed.
+func (c *Conn) timer() *timer { return &c.alarm }
+
+// retime sets the connection's timer to its earliest deadline.
+func (c *Conn) retime() {
+	at := c.opened.deadline
+	for _, t := range [...]int64{c.ending.deadline, c.alive.next, c.alive.deadline} {
+		if t != 0 && (at == 0 || t < at) {
+			at = t
+		}
+	}
+	c.loop.timers.set(c, at)
+}
+
+// expire serves whatever deadline has passed.
+func (c *Conn) expire(now int64, b *batch) {
+	due := func(t int64) bool { return t != 0 && t <= now }
+	switch {
+	case c.phase >= phaseDone:
+		return
+	case c.phase < phaseOpen:
+		if due(c.opened.deadline) {
+			c.openExpired()
+			return
+		}
+	case due(c.ending.deadline):
+		c.ending.deadline = 0
+		c.closeExpired()
+		return
+	case c.ending.deadline != 0: // closing: no more pings
+		c.alive.next, c.alive.deadline = 0, 0
+	default:
+		if due(c.alive.deadline) && !c.pongMissing(now, b) {
+			return
+		}
+		if due(c.alive.next) {
+			c.sendKeepalive(now)
+		}
+	}
+	c.retime()
+}
+
+// pongMissing decides what a passed deadline means; false: the connection ended.
+func (c *Conn) pongMissing(now int64, b *batch) bool {
+	k := &c.alive
+	if c.readAt >= k.sentAt {
+		k.sentAt, k.deadline = 0, 0
+		return true
+	}
+	if c.paused.Load() || len(c.reader.rest) > 0 || b.full() {
+		k.deadline = now + int64(c.opts.PingTimeout)
+		return true
+	}
+	b.allot(false)
+	c.pull(now, b)
+	if c.readAt == now {
+		k.sentAt, k.deadline = 0, 0
+		c.loop.queue(c)
+		return true
+	}
+	if c.phase == phaseOpen && !c.reader.eof {
+		text := "no answer to a ping within " + c.opts.PingTimeout.Round(time.Millisecond).String()
+		c.err = &Error{Code: CodeKeepalive, Text: text, CloseCode: 1011}
+		c.control.setClose(1011, "keepalive ping timeout")
+		c.flushControl()
+	}
+	c.finish()
+	return false
+}
+
+func (c *Conn) sendKeepalive(now int64) {
+	k := &c.alive
+	k.next = now + int64(c.opts.PingInterval)
+	if k.sentAt != 0 {
+		return // one at a time
+	}
+	k.count++
+	binary.BigEndian.PutUint64(k.payload[:], k.count)
+	k.sentAt = now
+	if c.opts.PingTimeout > 0 {
+		k.deadline = now + int64(c.opts.PingTimeout)
+	}
+	c.control.setPing(k.payload[:])
+	c.flushControl()
+}

@@ -1,0 +1,367 @@
+package libws
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"aiows/libws/dial"
+	"aiows/libws/handshake"
+	"aiows/libws/netpoll"
+	"aiows/libws/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	defaultBacklog       = 1024
+	defaultMaxHandshakes = 1024
+	// acceptBatch bounds the connections taken in one Poll.
+	acceptBatch = 64
+	// acceptRetry is how long a listener rests when no descriptor is left.
+	acceptRetry = 100 * time.Millisecond
+	// tlsHandshakes bounds the goroutines of one listener.
+	tlsHandshakes = 64
+)
+
+// Listener accepts connections for a loop. Its methods may be called by any thread.
+type Listener struct {
+	loop     *Loop
+	opts     ListenOptions
+	handle   uint64
+	userData uint64
+
+	// Guarded by the loop lock.
+	fd      int
+	port    int
+	tag     uint64
+	watched bool
+	opening int // connections whose handshake is not over
+	alarm   timer
+	gate    chan struct{} // bounds the goroutines that do TLS
+}
+
+// Listen opens a listening socket; Start begins to accept.
+func (l *Loop) Listen(o *ListenOptions, userData uint64) (*Listener, error) {
+	if o.Port < 0 || o.Port > 65535 {
+		return nil, argument("port %d, expected 0 to 65535", o.Port)
+	}
+	addr, err := listenAddress(o.Host)
+	if err != nil {
+		return nil, err
+	}
+	ln := &Listener{loop: l, opts: *o, userData: userData, fd: -1, gate: make(chan struct{}, tlsHandshakes)}
+	if ln.opts.Backlog <= 0 {
+		ln.opts.Backlog = defaultBacklog
+	}
+	if ln.opts.MaxHandshakes <= 0 {
+		ln.opts.MaxHandshakes = defaultMaxHandshakes
+	}
+	if err := ln.open(addr); err != nil {
+		name := net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
+		return nil, systemError("listen on "+name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		untrack(ln.fd)
+		_ = unix.Close(ln.fd)
+		return nil, CodeHandle
+	}
+	l.lns++
+	ln.tag = l.addSlot(nil, ln)
+	l.findLone()
+	return ln, nil
+}
+
+// listenAddress resolves host; the zero Addr stands for every address.
+func listenAddress(host string) (netip.Addr, error) {
+	if host == "" {
+		return netip.Addr{}, nil
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap(), nil
+	}
+	ip, err := net.ResolveIPAddr("ip", host)
+	if err != nil {
+		return netip.Addr{}, &Error{Code: CodeResolve, Text: err.Error()}
+	}
+	addr, _ := netip.AddrFromSlice(ip.IP)
+	return addr.Unmap().WithZone(ip.Zone), nil
+}
+
+// open makes the socket. Without an address it takes IPv4 and IPv6.
+func (ln *Listener) open(addr netip.Addr) error {
+	family, any := unix.AF_INET6, !addr.IsValid()
+	if addr.Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err == unix.EAFNOSUPPORT && any {
+		addr, family, any = netip.IPv4Unspecified(), unix.AF_INET, false
+		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	}
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	if err := ln.bind(fd, family, addr, any); err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
+	track(fd)
+	ln.fd = fd
+	return nil
+}
+
+func (ln *Listener) bind(fd, family int, addr netip.Addr, any bool) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	if ln.opts.ReusePort {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	var sa unix.Sockaddr
+	if family == unix.AF_INET {
+		sa = &unix.SockaddrInet4{Port: ln.opts.Port, Addr: addr.As4()}
+	} else {
+		only := 1
+		six := &unix.SockaddrInet6{Port: ln.opts.Port}
+		if any {
+			only = 0
+		} else {
+			six.Addr = addr.As16()
+			six.ZoneId = zoneIndex(addr.Zone())
+		}
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+		sa = six
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	if err := unix.Listen(fd, ln.opts.Backlog); err != nil {
+		return os.NewSyscallError("listen", err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		return os.NewSyscallError("getsockname", err)
+	}
+	ln.port = int(addrPort(bound).Port())
+	return nil
+}
+
+func zoneIndex(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// SetHandle sets what Event.Conn of an EventRequest carries. Call it before Start.
+func (ln *Listener) SetHandle(h uint64) { ln.handle = h }
+
+// Port returns the port that is listened on.
+func (ln *Listener) Port() int { return ln.port }
+
+// Start begins to accept.
+func (ln *Listener) Start() error {
+	ln.loop.mu.Lock()
+	defer ln.loop.mu.Unlock()
+	return ln.watch()
+}
+
+// Close stops accepting and answers 503 to clients whose request is unanswered.
+func (ln *Listener) Close() {
+	l := ln.loop
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || ln.fd < 0 {
+		return
+	}
+	ln.closeLocked()
+	for i := range l.slots {
+		c := l.slots[i].conn
+		if c == nil || c.opened.listener != ln {
+			continue
+		}
+		switch c.phase {
+		case phaseOpening, phaseHead:
+			c.destroy()
+		case phaseAsked:
+			if !c.opened.asked.answered {
+				c.refuse(503, nil, nil)
+			}
+		}
+	}
+}
+
+func (ln *Listener) closeLocked() {
+	if ln.fd < 0 {
+		return
+	}
+	l := ln.loop
+	ln.unwatch()
+	untrack(ln.fd)
+	_ = unix.Close(ln.fd)
+	ln.fd = -1
+	l.timers.set(ln, 0)
+	l.lns--
+	l.dropSlot(ln.tag)
+	l.findLone()
+}
+
+func (ln *Listener) watch() error {
+	if ln.watched || ln.fd < 0 {
+		return nil
+	}
+	if err := ln.loop.poller.Add(ln.fd, netpoll.In, ln.tag); err != nil {
+		return systemError("epoll", err)
+	}
+	ln.watched = true
+	return nil
+}
+
+func (ln *Listener) unwatch() {
+	if ln.watched {
+		_ = ln.loop.poller.Del(ln.fd)
+		ln.watched = false
+	}
+}
+
+// timer and expire make Listener a timed: it rests while no descriptor is left.
+func (ln *Listener) timer() *timer        { return &ln.alarm }
+func (ln *Listener) expire(int64, *batch) { _ = ln.watch() }
+
+// acceptable takes the connections that wait.
+func (ln *Listener) acceptable(now int64) {
+	for range acceptBatch {
+		if ln.opening >= ln.opts.MaxHandshakes {
+			ln.unwatch() // handshakeOver watches again
+			return
+		}
+		fd, peer, err := unix.Accept4(ln.fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		switch err {
+		case nil:
+			ln.welcome(fd, peer, now)
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			ln.unwatch()
+			ln.loop.timers.set(ln, now+int64(acceptRetry))
+			ln.loop.log(LogError, "accept: "+err.Error())
+			return
+		case unix.ECONNABORTED, unix.EINTR:
+		default:
+			return
+		}
+	}
+}
+
+// handshakeOver makes room for the next client.
+func (ln *Listener) handshakeOver() {
+	ln.opening--
+	if !ln.watched && ln.alarm.at == 0 {
+		_ = ln.watch()
+	}
+}
+
+// welcome starts the handshake of an accepted connection: in the reactor, or with
+// TLS on a goroutine first.
+func (ln *Listener) welcome(fd int, peer unix.Sockaddr, now int64) {
+	l := ln.loop
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	track(fd)
+	c := newConn(l, wire.Server, ConnOptions{})
+	c.opened.listener, c.opened.silent = ln, true
+	c.info.remote = addrPort(peer).String()
+	if local, err := unix.Getsockname(fd); err == nil {
+		c.info.local = addrPort(local).String()
+	}
+	ln.opening++
+	l.conns++
+	c.place()
+	if ln.opts.OpenTimeout > 0 {
+		c.opened.deadline = now + int64(ln.opts.OpenTimeout)
+		c.retime()
+	}
+	if ln.opts.TLS != nil {
+		c.startTLS(fd)
+		return
+	}
+	c.adopt(&handover{fd: fd, local: c.info.local, remote: c.info.remote}, now)
+}
+
+// startTLS does the TLS handshake on a goroutine.
+func (c *Conn) startTLS(fd int) {
+	ln := c.opened.listener
+	ctx := context.Background()
+	if t := ln.opts.OpenTimeout; t > 0 {
+		ctx, c.cancel = context.WithTimeout(ctx, t)
+	} else {
+		ctx, c.cancel = context.WithCancel(ctx)
+	}
+	local, remote := c.info.local, c.info.remote
+	spawn(func() {
+		h := &handover{fd: -1, local: local, remote: remote}
+		if err := secure(ctx, fd, ln, h); err != nil {
+			h.err = &Error{Code: CodeTLS, Text: err.Error()}
+		}
+		c.handover.Store(h)
+		c.loop.post(c)
+	})
+}
+
+// secure runs the server's TLS handshake over fd, which it consumes.
+func secure(ctx context.Context, fd int, ln *Listener, h *handover) error {
+	file := os.NewFile(uintptr(fd), "")
+	conn, err := net.FileConn(file)
+	untrack(fd)
+	_ = file.Close()
+	if err != nil {
+		return err
+	}
+	select {
+	case ln.gate <- struct{}{}:
+		defer func() { <-ln.gate }()
+	case <-ctx.Done():
+		_ = conn.Close()
+		return ctx.Err()
+	}
+	sock, err := dial.ServerTLS(ctx, conn, ln.opts.TLS)
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	if err := h.detach(sock); err != nil {
+		_ = sock.Close()
+		return err
+	}
+	return nil
+}
+
+// beginHead starts to read the request.
+func (c *Conn) beginHead(int64) {
+	c.phase = phaseHead
+	c.opened.parser = handshake.NewRequestParser()
+	c.loop.queue(c)
+}

@@ -1,0 +1,149 @@
+package libws
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// host drives a loop as a program would.
+type host struct {
+	t    testing.TB
+	loop *Loop
+	buf  [128]Event
+	seen []got
+
+	requests []*Request
+}
+
+// got is an event with its payload copied.
+type got struct {
+	Event
+	data []byte
+}
+
+func newHost(t testing.TB) *host {
+	t.Helper()
+	l, err := NewLoop(LoopOptions{Log: func(level LogLevel, text string) { t.Logf("log %d: %s", level, text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		if n := l.mem.blocks.Load(); n != 0 {
+			t.Errorf("%d blocks held after Close", n)
+		}
+	})
+	return &host{t: t, loop: l}
+}
+
+// poll waits for the descriptor and takes one batch.
+func (h *host) poll(wait time.Duration) int {
+	h.t.Helper()
+	fds := []unix.PollFd{{Fd: int32(h.loop.FD()), Events: unix.POLLIN}}
+	if _, err := unix.Poll(fds, int(wait/time.Millisecond)); err != nil && err != unix.EINTR {
+		h.t.Fatal(err)
+	}
+	n, _, err := h.loop.Poll(h.buf[:], false)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, e := range h.buf[:n] {
+		var data []byte
+		if e.Len > 0 {
+			data = bytes.Clone(bytesAt(e.Data, e.Len))
+		}
+		h.seen = append(h.seen, got{e, data})
+	}
+	return n
+}
+
+// until polls until an event of type want of connection conn came, and takes it.
+func (h *host) until(want EventType, conn uint64) got {
+	h.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		for i, e := range h.seen {
+			if e.Type == want && e.Conn == conn {
+				h.seen = append(h.seen[:i], h.seen[i+1:]...)
+				return e
+			}
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("no event %d of connection %d; seen %+v", want, conn, h.seen)
+		}
+		h.poll(time.Second)
+	}
+}
+
+// pair opens a client and a server connection over loopback, handles 1 and 2. Each
+// option set is changed by its function, which may be nil.
+func (h *host) pair(tls *testTLS, change func(client, server *ConnOptions)) (c, s *Conn) {
+	h.t.Helper()
+	ln := h.listen(tls)
+	co, so := DefaultConnOptions(), DefaultConnOptions()
+	if change != nil {
+		change(&co, &so)
+	}
+	c = h.dial(ln, tls, 1, co)
+	s = h.accept(2, so)
+	h.until(EventOpen, 1)
+	h.until(EventOpen, 2)
+	ln.Close()
+	return c, s
+}
+
+func (h *host) listen(tls *testTLS) *Listener {
+	h.t.Helper()
+	o := &ListenOptions{Host: "127.0.0.1", OpenTimeout: 10 * time.Second}
+	if tls != nil {
+		o.TLS = tls.server
+	}
+	h.loop.opts.RequestHandle = func(r *Request) uint64 {
+		h.requests = append(h.requests, r)
+		return uint64(len(h.requests))
+	}
+	ln, err := h.loop.Listen(o, 77)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ln.SetHandle(100)
+	if err := ln.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	return ln
+}
+
+func (h *host) dial(ln *Listener, tls *testTLS, handle uint64, o ConnOptions) *Conn {
+	h.t.Helper()
+	co := &ConnectOptions{URI: fmt.Sprintf("ws://127.0.0.1:%d/", ln.Port()), OpenTimeout: 10 * time.Second, Conn: o}
+	if tls != nil {
+		co.URI = fmt.Sprintf("wss://127.0.0.1:%d/", ln.Port())
+		co.TLS = tls.client
+	}
+	c, err := h.loop.NewClient(co, handle*10)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c.SetHandle(handle)
+	c.Start()
+	return c
+}
+
+func (h *host) accept(handle uint64, o ConnOptions) *Conn {
+	h.t.Helper()
+	e := h.until(EventRequest, 100)
+	if e.UserData != 77 {
+		h.t.Errorf("REQUEST carries user data %d, want 77", e.UserData)
+	}
+	s, err := h.requests[e.Request-1].NewConn(&AcceptOptions{Conn: o}, handle*10)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s.SetHandle(handle)
+	s.Start()
+	return s
+}

@@ -1,0 +1,71 @@
+package netpoll
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errno is the error of a raw call; 0 means none.
+type Errno = syscall.Errno
+
+// Again reports whether e means that the socket is not ready.
+func Again(e Errno) bool { return e == unix.EAGAIN || e == unix.EINTR }
+
+// Read reads into b; n is 0 with no error at the end of the stream.
+func Read(fd int, b []byte) (n int, e Errno) {
+	r, _, e := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
+// Readv reads into a, then into b.
+func Readv(fd int, a, b []byte) (n int, e Errno) {
+	var iov [2]unix.Iovec
+	iov[0].Base, iov[1].Base = unsafe.SliceData(a), unsafe.SliceData(b)
+	iov[0].SetLen(len(a))
+	iov[1].SetLen(len(b))
+	r, _, e := syscall.RawSyscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), 2)
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
+// Send writes as much of b as the socket takes. It never raises SIGPIPE.
+func Send(fd int, b []byte) (n int, e Errno) {
+	r, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
+// Sendv writes a, then b, as one call.
+func Sendv(fd int, a, b []byte) (n int, e Errno) {
+	var iov [2]unix.Iovec
+	iov[0].Base, iov[1].Base = unsafe.SliceData(a), unsafe.SliceData(b)
+	iov[0].SetLen(len(a))
+	iov[1].SetLen(len(b))
+	var msg unix.Msghdr
+	msg.Iov = &iov[0]
+	msg.SetIovlen(2)
+	r, _, e := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_NOSIGNAL)
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
+// ShutdownWrite sends FIN after what was written.
+func ShutdownWrite(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }
+
+// Close shuts fd down and closes it; the shutdown reaches the peer even while a
+// forked child holds a copy.
+func Close(fd int) {
+	_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+	_ = unix.Close(fd)
+}

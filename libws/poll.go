@@ -1,0 +1,129 @@
+package libws
+
+import "unsafe"
+
+const (
+	// A connection may fill this much of a batch while others share the loop, so
+	// that a flood on one starves nobody.
+	budgetMessages = 64
+)
+
+// batch is the array that one Poll fills.
+type batch struct {
+	events []Event
+	n      int
+	limit  int // where the connection at work has to stop
+}
+
+func (b *batch) full() bool { return b.n >= len(b.events) }
+
+// spent reports that the connection at work used up its part.
+func (b *batch) spent() bool { return b.n >= b.limit }
+
+// allot sets the part of the next connection.
+func (b *batch) allot(alone bool) {
+	b.limit = len(b.events)
+	if !alone && b.limit-b.n > budgetMessages {
+		b.limit = b.n + budgetMessages
+	}
+}
+
+// next returns a cleared event of c, to be filled in place.
+func (b *batch) next(c *Conn, t EventType) *Event {
+	e := &b.events[b.n]
+	b.n++
+	*e = Event{Type: t, Conn: c.handle, UserData: c.userData.Load(), Time: c.readAt}
+	return e
+}
+
+func (e *Event) setData(p []byte) {
+	e.Data, e.Len = addressOf(p), uint64(len(p))
+}
+
+// bytesAt is what an event's address points to, in memory of the batch.
+func bytesAt(address, n uint64) []byte {
+	p := uintptr(address)
+	return unsafe.Slice(*(**byte)(unsafe.Pointer(&p)), n)
+}
+
+// Poll reads what is ready and fills events; it never waits for I/O. What the last
+// batch pointed to is freed. try answers CodeBusy rather than wait for a thread
+// that is inside the loop. woke tells that a Wake was used up.
+func (l *Loop) Poll(events []Event, try bool) (n int, woke bool, err error) {
+	if !try {
+		l.mu.Lock()
+	} else if !l.mu.TryLock() {
+		return 0, false, CodeBusy
+	}
+	defer l.mu.Unlock()
+	if l.closed {
+		return 0, false, CodeHandle
+	}
+	if len(events) == 0 {
+		return 0, false, CodeArgument
+	}
+	l.polls++
+	l.arena.retire()
+	now := clock()
+	b := batch{events: events}
+
+	l.timers.run(now, &b)
+	if l.attention.Load() {
+		woke = l.attend(now)
+	}
+	if c := l.lone; c != nil && len(l.ready) == 0 && c.plainlyReading() {
+		b.allot(true)
+		c.readable(now, &b)
+	} else {
+		l.deliverReady(now, &b)
+		l.readSockets(now, &b)
+	}
+	l.timers.arm(now)
+	l.settle()
+	l.events += uint64(b.n)
+	return b.n, woke, nil
+}
+
+// attend serves what other threads posted.
+func (l *Loop) attend(now int64) (woken bool) {
+	l.again, woken = l.takePosted(l.again[:0])
+	for i, c := range l.again {
+		l.again[i] = nil
+		c.attend(now)
+	}
+	return woken
+}
+
+// deliverReady continues connections that have something undelivered.
+func (l *Loop) deliverReady(now int64, b *batch) {
+	if len(l.ready) == 0 {
+		return
+	}
+	list := l.ready
+	l.ready = l.again[:0]
+	for i, c := range list {
+		list[i] = nil
+		c.queued = false
+		b.allot(l.conns == 1)
+		c.deliver(now, b)
+	}
+	l.again = list[:0]
+}
+
+// readSockets reads what epoll reports.
+func (l *Loop) readSockets(now int64, b *batch) {
+	if b.full() {
+		return // level triggered: nothing is lost
+	}
+	for _, r := range l.found[:l.poller.Wait(l.found[:])] {
+		s := l.at(r.Tag)
+		switch {
+		case s == nil:
+		case s.conn != nil:
+			b.allot(l.conns == 1)
+			s.conn.socketReady(r.Events, now, b)
+		case s.ln != nil:
+			s.ln.acceptable(now)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package libws
+
+import (
+	"errors"
+	"io"
+
+	"aiows/libws/handshake"
+)
+
+// Request is a client's upgrade request that waits for an answer. Its methods may
+// be called by any thread.
+type Request struct {
+	conn     *Conn
+	listener *Listener
+	request  *handshake.ServerRequest
+	rest     []byte // read behind the head
+	answered bool   // guarded by the loop lock
+}
+
+// readHead feeds arriving bytes to the request parser.
+func (c *Conn) readHead(now int64, b *batch) {
+	ch := c.loop.arena.room(minRead)
+	if ch == nil {
+		return
+	}
+	buf := ch.buf[ch.used:][:headRead]
+	n, err := c.fill(nil, buf)
+	if n > 0 {
+		c.readAt = now
+		done, rest, bad := c.opened.parser.Feed(buf[:n])
+		switch {
+		case bad != nil:
+			c.rejectHead(handshake.Reject(bad))
+			return
+		case done:
+			c.headDone(rest)
+			return
+		}
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			c.loop.log(LogDebug, "handshake: "+c.describe()+": "+err.Error())
+		}
+		c.finish()
+	}
+}
+
+// headDone checks the request and asks the host.
+func (c *Conn) headDone(rest []byte) {
+	request := c.opened.parser.Request()
+	c.opened.parser = nil
+	if reject := request.CheckUpgrade(); reject != nil {
+		c.rejectHead(reject)
+		return
+	}
+	c.info.received, c.info.target = request, request.Target
+	c.opened.asked = &Request{conn: c, listener: c.opened.listener, request: request, rest: append([]byte(nil), rest...)}
+	c.phase = phaseAsked
+	c.due.request = true
+	c.out.setReading(false)
+	c.loop.queue(c)
+}
+
+// tellRequest emits EventRequest.
+func (c *Conn) tellRequest(b *batch) {
+	c.due.request = false
+	r := c.opened.asked
+	e := b.next(c, EventRequest)
+	e.Conn, e.UserData = r.listener.handle, r.listener.userData
+	if name := c.loop.opts.RequestHandle; name != nil {
+		e.Request = name(r)
+	}
+}
+
+func (c *Conn) rejectHead(e *handshake.RejectError) {
+	c.loop.log(LogInfo, "rejected: "+c.describe()+": "+e.Text)
+	c.refuse(e.Status, e.Header, []byte(e.Text+"\n"))
+}
+
+// refuse answers with another status than 101 and closes; the loop lock is held.
+func (c *Conn) refuse(status int, extra handshake.Header, body []byte) {
+	answer, err := handshake.AppendReject(nil, status, extra, body)
+	if err != nil {
+		answer, _ = handshake.AppendReject(nil, 500, nil, nil)
+	}
+	c.wmu.Lock()
+	_ = c.emit(answer, nil)
+	if c.tls != nil {
+		_ = c.tls.CloseWrite()
+	}
+	c.wmu.Unlock()
+	c.due.request = false
+	c.phase = phaseRefused
+	c.reader.discard = true
+	c.out.setReading(true)
+	c.refusedProgress()
+}
+
+// refusedProgress ends the stream behind the answer, then waits for the client to
+// leave, so that no reset overtakes the answer.
+func (c *Conn) refusedProgress() {
+	if c.out.pending.Load() == 0 && !c.ending.finSent {
+		c.ending.finSent = true
+		c.out.shutdownWrite()
+	}
+}
+
+// readRefused drops what a refused client still sends.
+func (c *Conn) readRefused() {
+	ch := c.loop.arena.room(minRead)
+	if ch == nil {
+		return
+	}
+	if _, err := c.fill(nil, ch.buf[ch.used:][:headRead]); err != nil {
+		c.finish()
+	}
+}
+
+// openExpired ends a server handshake that took too long.
+func (c *Conn) openExpired() {
+	c.opened.deadline = 0
+	if c.opened.asked != nil {
+		c.opened.asked.answered = true
+	}
+	c.finish()
+}
+
+// Info describes the request.
+func (r *Request) Info() (method, target, local, remote string, header handshake.Header, subprotocols []string) {
+	i := &r.conn.info
+	return r.request.Method, r.request.Target, i.local, i.remote, r.request.Header, r.request.Subprotocols
+}
+
+// NewConn checks o and turns the request into a connection; its Start answers 101.
+func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
+	c := r.conn
+	l := c.loop
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := r.answerable(); err != nil {
+		return nil, err
+	}
+	headers := o.Headers
+	if name := r.listener.opts.ServerName; name != "" && !headers.Has("Server") {
+		headers = append(handshake.Header{{Name: "Server", Value: name}}, headers...)
+	}
+	answer, err := r.request.AppendAccept(nil, o.Subprotocol, "", headers)
+	if err != nil {
+		code := CodeHeader
+		if errors.Is(err, handshake.ErrNotOffered) {
+			code = CodeArgument
+		}
+		return nil, &Error{Code: code, Text: err.Error()}
+	}
+	r.answered = true
+	c.opts = o.Conn
+	c.userData.Store(userData)
+	c.info.subprotocol = o.Subprotocol
+	c.info.sent = sentHeader(answer)
+	c.opened.answer = answer
+	c.opened.deadline = 0
+	c.retime()
+	return c, nil
+}
+
+// sentHeader reads back the fields of an answer of ours.
+func sentHeader(answer []byte) handshake.Header {
+	p := handshake.NewResponseParser()
+	if done, _, err := p.Feed(answer); !done || err != nil {
+		return nil
+	}
+	return p.Response().Header
+}
+
+// answerable reports why the request cannot be answered any more.
+func (r *Request) answerable() error {
+	switch {
+	case r.conn.loop.closed || r.conn.phase > phaseAsked && !r.answered:
+		return CodeClosed
+	case r.answered && r.conn.phase >= phaseDone:
+		return CodeClosed
+	case r.answered:
+		return CodeState
+	}
+	return nil
+}
+
+// startAccepted answers 101.
+func (c *Conn) startAccepted() {
+	l := c.loop
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || c.phase != phaseAsked {
+		return
+	}
+	asked, answer := c.opened.asked, c.opened.answer
+	c.opened.leave()
+	c.opened = opening{}
+	c.wmu.Lock()
+	_ = c.emit(answer, nil)
+	c.wmu.Unlock()
+	now := clock()
+	c.becomeOpen(now, asked.rest)
+	if c.tls != nil {
+		c.reader.more = true
+	}
+	c.out.setReading(true)
+	l.post(c)
+}
+
+// Reject answers with an HTTP status and closes.
+func (r *Request) Reject(status int, extra handshake.Header, body []byte) error {
+	c := r.conn
+	if status < 300 || status > 599 {
+		return argument("status %d, expected 300 to 599", status)
+	}
+	if _, err := handshake.AppendReject(nil, status, extra, body); err != nil {
+		return &Error{Code: CodeHeader, Text: err.Error()}
+	}
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	if err := r.answerable(); err != nil {
+		return err
+	}
+	r.answered = true
+	c.refuse(status, extra, body)
+	return nil
+}
+
+// Free answers 503 unless the request was answered.
+func (r *Request) Free() {
+	c := r.conn
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	if r.answerable() == nil {
+		r.answered = true
+		c.refuse(503, nil, nil)
+	}
+}
