@@ -103,7 +103,7 @@ test-c: build .venv/.tests
 test-python: build .venv/.tests
 	$(PY) -m pytest tests/python $(ARGS)
 
-test-package: build .venv/.tests build/wheel/.made
+test-package: build .venv/.tests build/wheel/.made $(BIN)/generate_cert
 	$(PY) -m pytest tests/package $(ARGS)
 
 test-matrix: build/wheel/.made
@@ -134,10 +134,12 @@ format-check: .venv/.lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) -m ruff format --check $(PY_FILES)
 
+# libws/code.go and capi/close_codes.h against what `go generate ./capi` would write.
 generated-check: .venv/.base
-	@for script in $(wildcard tools/gen_*.py); do echo "$$script --check"; $(PY) $$script --check || exit 1; done
+	go test ./capi/gen
 
-abi: build
+abi: build/libaiows.so ## compare exported symbols and numbers with tests/abi.txt
+	$(PY) tools/abi.py $(ARGS) build/libaiows.so
 
 fmt: .venv/.lint ## format every file
 	gofmt -w capi libws
@@ -146,6 +148,9 @@ fmt: .venv/.lint ## format every file
 	$(PY) -m ruff check --fix $(PY_FILES)
 
 # ---------------------------------------------------------------- the rest
+
+bench: build .venv/.tests ## measure against other clients
+	$(PY) tests/bench $(ARGS)
 
 fuzz: | .venv/.base ## run each fuzz target for FUZZTIME (10s)
 	sh tools/fuzz.sh $(FUZZTIME)

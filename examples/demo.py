@@ -42,7 +42,7 @@ def main() -> int:
             cert, key = make_certificate(generate_cert, Path(folder))
             exchange([], {})
             # The certificate is its own authority, so the program is told to trust it.
-            exchange(["--cert", str(cert), "--key", str(key)], {"SSL_CERT_FILE": str(cert)})
+            exchange(["--tls-cert", str(cert), "--tls-key", str(key)], {"SSL_CERT_FILE": str(cert)})
     except DemoError as error:
         print(f"demo failed: {error}", file=sys.stderr)
         return 1

@@ -60,12 +60,20 @@ class BuildLibrary(Command):
         check_platform()
         target = self._target()
         target.parent.mkdir(parents=True, exist_ok=True)
-        path = os.pathsep.join([str(find_go().parent), os.environ.get("PATH", os.defpath)])
+        go = find_go()
+        environment = {
+            **os.environ,
+            "GO": str(go),
+            "PATH": os.pathsep.join([str(go.parent), os.environ.get("PATH", os.defpath)]),
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+        }
         # In a folder of its own, as go leaves a header beside the library.
         built = Path(scratch, "library", LIBRARY)
         built.parent.mkdir(parents=True, exist_ok=True)
-        command = ["sh", str(ROOT / "capi" / "build.sh"), str(built)]
-        subprocess.run(command, check=True, env={**os.environ, "PATH": path})
+        # -buildvcs=false: these sources may lie inside of a foreign repository.
+        command = ["sh", str(ROOT / "capi" / "build.sh"), str(built), "-buildvcs=false"]
+        subprocess.run(command, check=True, env=environment)
         # Copied beside the target and renamed: a process may have the old one mapped.
         fresh = target.with_name(f".{LIBRARY}.new")
         shutil.copy(built, fresh)

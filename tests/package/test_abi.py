@@ -1,0 +1,71 @@
+"""The pin of the C interface: it notices what would break programs already built."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import ROOT, run
+
+Edit = Callable[[str], str]
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Callable[[str, Edit], subprocess.CompletedProcess[str]]:
+    """Run tools/abi.py on a copy of its inputs, of which one was edited."""
+    for name in ("tools/abi.py", "include/aiows.h", "tests/abi.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+
+    def check(name: str, edit: Edit) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / name
+        changed = edit(path.read_text())
+        assert name == "tools/abi.py" or changed != path.read_text()
+        path.write_text(changed)
+        command = [sys.executable, str(tmp_path / "tools" / "abi.py")]
+        library = str(ROOT / "build" / "libaiows.so")
+        return subprocess.run([*command, library], capture_output=True, text=True, check=False)
+
+    return check
+
+
+def test_unchanged(check: Callable[[str, Edit], subprocess.CompletedProcess[str]]) -> None:
+    result = check("tools/abi.py", lambda text: text)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "complaint"),
+    [
+        ("include/aiows.h", "X(BUSY, -2,", "X(BUSY, -99,", "gone or changed: constant AIOWS_ERR_BUSY -2"),
+        ("include/aiows.h", "AIOWS_BINARY = 2", "AIOWS_BINARY = 3", "gone or changed: constant AIOWS_BINARY 2"),
+        ("include/aiows.h", "aiows_wake(", "aiows_rouse(", "aiows_rouse is declared and not exported"),
+        ("tests/abi.txt", "symbol aiows_poll\n", "", "not pinned: symbol aiows_poll"),
+        ("tests/abi.txt", "symbol aiows_poll\n", "symbol aiows_poll\nsymbol aiows_old\n", "gone or changed: symbol aiows_old"),
+        ("tests/abi.txt", "soname libaiows.so.0", "soname libaiows.so.1", "gone or changed: soname libaiows.so.1"),
+    ],
+)  # fmt: skip
+def test_change_is_named(
+    check: Callable[[str, Edit], subprocess.CompletedProcess[str]],
+    name: str,
+    old: str,
+    new: str,
+    complaint: str,
+) -> None:
+    result = check(name, lambda text: text.replace(old, new))
+    assert result.returncode == 1
+    assert complaint in result.stderr
+
+
+def test_only_our_symbols_are_exported(tmp_path: Path) -> None:
+    source = tmp_path / "other.c"
+    source.write_text("int other_symbol(void) { return 0; }\n")
+    run("gcc", "-shared", "-fPIC", "-o", tmp_path / "other.so", source)
+    command = [sys.executable, str(ROOT / "tools" / "abi.py"), str(tmp_path / "other.so")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "other_symbol is exported, expected names that begin with aiows_" in result.stderr

@@ -1,0 +1,42 @@
+"""`make demo`: it shows a real exchange, and fails when there was none."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from support import ROOT, run
+
+GENERATE_CERT = ROOT / ".cache" / "bin" / "generate_cert"
+DEMO = [sys.executable, str(ROOT / "examples" / "demo.py"), "--generate-cert", str(GENERATE_CERT)]
+
+
+def test_demo_shows_both_exchanges() -> None:
+    output = run(*DEMO).stdout
+    shown = re.findall(
+        r"server   (wss?)://127\.0\.0\.1:\d+ pid (\d+)\nsent     (.*)\nreceived (.*)\n", output
+    )
+    assert [scheme for scheme, *_ in shown] == ["ws", "wss"]
+    assert all(sent == received for *_, sent, received in shown)
+    assert len({sent for _, _, sent, _ in shown}) == 2
+    for _, pid, *_ in shown:
+        assert not os.path.exists(f"/proc/{pid}")
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_demo_fails_when_its_server_is_killed(scheme: str, how: signal.Signals) -> None:
+    with subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if found := re.match(rf"server   {scheme}://\S+ pid (\d+)", line):
+                os.kill(int(found[1]), how)
+                break
+        _, error = demo.communicate()
+    assert demo.returncode == 1
+    assert error.startswith("demo failed: ")

@@ -1,0 +1,87 @@
+"""With CI=true a skip is a failure, in pytest and in go test; without it, it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import ROOT
+
+PYTEST = """
+import pytest
+
+def test_lacks():
+    pytest.skip("valgrind is not installed")
+
+@pytest.mark.skipif(True, reason="no compiler")
+def test_lacks_too():
+    pass
+
+@pytest.mark.skipif(True, reason="needs Python 3.99")
+def test_elsewhere():
+    pass
+
+def test_passes():
+    pass
+"""
+GO = """package x
+
+import "testing"
+
+func TestLacks(t *testing.T)  { t.Skip("no openssl") }
+func TestPasses(t *testing.T) {}
+"""
+
+
+def outcome(command: list[str], folder: Path, ci: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CI": ci, "GOFLAGS": "-modcacherw"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(("ci", "status", "counts"), [
+    ("true", 1, "2 failed, 1 passed, 1 skipped"),
+    ("", 0, "1 passed, 3 skipped"),
+])  # fmt: skip
+def test_pytest(tmp_path: Path, ci: str, status: int, counts: str) -> None:
+    shutil.copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_it.py").write_text(PYTEST)
+    result = outcome([sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], tmp_path, ci)
+    assert counts in result.stdout
+    assert result.returncode == status
+
+
+def test_pytest_module_skipped(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_it.py").write_text("import pytest\npytest.importorskip('no_such_module')\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    assert outcome(command, tmp_path, "true").returncode in (1, 2)
+    assert outcome(command, tmp_path, "").returncode == 5
+
+
+def test_process_left_behind(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_it.py").write_text(
+        "import subprocess\ndef test_it():\n    subprocess.run('sleep 300 &', shell=True)\n"
+    )
+    result = outcome([sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], tmp_path, "")
+    assert "process left behind by the tests" in result.stderr
+    assert "sleep 300" in result.stderr
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+def test_go(tmp_path: Path, ci: str, status: int) -> None:
+    (tmp_path / "go.mod").write_text("module x\n\ngo 1.26.0\n")
+    (tmp_path / "x_test.go").write_text(GO)
+    command = [sys.executable, str(ROOT / "tools" / "gotest.py"), "./..."]
+    result = outcome(command, tmp_path, ci)
+    assert "go test: 1 passed, 0 failed, 1 skipped" in result.stdout
+    assert "skipped: x TestLacks: x_test.go:5: no openssl" in result.stdout
+    assert result.returncode == status
