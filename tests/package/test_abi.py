@@ -9,15 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from support import ROOT, run
 
 Edit = Callable[[str], str]
+HEADER = "include/aiows.h"
+PINNED = "tests/abi.txt"
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> Callable[[str, Edit], subprocess.CompletedProcess[str]]:
     """Run tools/abi.py on a copy of its inputs, of which one was edited."""
-    for name in ("tools/abi.py", "include/aiows.h", "tests/abi.txt"):
+    for name in ("tools/abi.py", HEADER, PINNED):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, tmp_path / name)
 
@@ -41,14 +44,14 @@ def test_unchanged(check: Callable[[str, Edit], subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("name", "old", "new", "complaint"),
     [
-        ("include/aiows.h", "X(BUSY, -2,", "X(BUSY, -99,", "gone or changed: constant AIOWS_ERR_BUSY -2"),
-        ("include/aiows.h", "AIOWS_BINARY = 2", "AIOWS_BINARY = 3", "gone or changed: constant AIOWS_BINARY 2"),
-        ("include/aiows.h", "aiows_wake(", "aiows_rouse(", "aiows_rouse is declared and not exported"),
-        ("tests/abi.txt", "symbol aiows_poll\n", "", "not pinned: symbol aiows_poll"),
-        ("tests/abi.txt", "symbol aiows_poll\n", "symbol aiows_poll\nsymbol aiows_old\n", "gone or changed: symbol aiows_old"),
-        ("tests/abi.txt", "soname libaiows.so.0", "soname libaiows.so.1", "gone or changed: soname libaiows.so.1"),
+        (HEADER, "X(BUSY, -2,", "X(BUSY, -99,", "gone or changed: constant AIOWS_ERR_BUSY -2"),
+        (HEADER, "BINARY = 2", "BINARY = 3", "gone or changed: constant AIOWS_BINARY 2"),
+        (HEADER, "aiows_wake(", "aiows_rouse(", "aiows_rouse is declared and not exported"),
+        (PINNED, "symbol aiows_poll\n", "", "not pinned: symbol aiows_poll"),
+        (PINNED, "symbol aiows_poll\n", "symbol aiows_old\n", "gone or changed: symbol aiows_old"),
+        (PINNED, "libaiows.so.0", "libaiows.so.1", "gone or changed: soname libaiows.so.1"),
     ],
-)  # fmt: skip
+)
 def test_change_is_named(
     check: Callable[[str, Edit], subprocess.CompletedProcess[str]],
     name: str,
