@@ -141,7 +141,7 @@ void gate_started(void)
 {
 	struct rlimit now;
 	if (host_files_known && getrlimit(RLIMIT_NOFILE, &now) == 0 &&
-	    now.rlim_cur != host_files.rlim_cur && now.rlim_cur == now.rlim_max) {
+	    now.rlim_cur > host_files.rlim_cur) {
 		now.rlim_cur = host_files.rlim_cur;
 		setrlimit(RLIMIT_NOFILE, &now);
 	}

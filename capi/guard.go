@@ -6,6 +6,7 @@ import "C"
 import (
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 
 	"aiows/libws"
 )
@@ -23,15 +24,21 @@ func guard(rc *C.int32_t) {
 // half changed. Hosts that wait are woken, to find out.
 func poison(v any, stack []byte) {
 	C.gate_poison()
+	poisoned.Store(true)
 	writeLog(libws.LogError, fmt.Sprintf("internal error, the library stopped: %v\n%s", v, stack))
 	go wakeAll()
 }
 
+// poisoned lets aiows_loop_free end its wait for threads that will not come back.
+var poisoned atomic.Bool
+
 func wakeAll() {
 	// A loop may be what broke.
 	defer func() { _ = recover() }()
-	loops.Range(func(l, _ any) bool {
-		l.(*loop).ws.Wake()
+	loops.Range(func(key, _ any) bool {
+		l := key.(*loop)
+		l.left.Broadcast()
+		l.ws.Wake()
 		return true
 	})
 }

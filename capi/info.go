@@ -138,13 +138,14 @@ func go_conn_info(h C.uintptr_t, out *C.aiows_conn_info_t) (rc C.int32_t) {
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
-	i := c.ws.Info()
+	i := *c.ws.Info()
 	out.state = C.int32_t(i.State)
 	out.server = truth(i.Server)
 	out.response_status = C.int32_t(i.ResponseStatus)
 	out.added_host = truth(i.AddedHost)
 	out.close_received = C.uint16_t(i.CloseReceived)
 	out.close_sent = C.uint16_t(i.CloseSent)
+	i.State = 0 // no part of the block
 	return packed(c.infos.pack(i, func(p *packer) {
 		out.request_headers, out.n_request_headers = p.headers(i.RequestHeaders)
 		out.response_headers, out.n_response_headers = p.headers(i.ResponseHeaders)

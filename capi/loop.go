@@ -218,7 +218,7 @@ func go_loop_free(h C.uintptr_t) (rc C.int32_t) {
 	if l.waiters.Load() > 0 {
 		l.ws.Wake()
 	}
-	for l.waiters.Load() > 0 {
+	for l.waiters.Load() > 0 && !poisoned.Load() {
 		l.left.Wait()
 	}
 	handles := l.handles

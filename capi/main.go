@@ -1,3 +1,6 @@
+//go:debug updatemaxprocs=0
+//go:debug containermaxprocs=0
+
 package main
 
 // #cgo CFLAGS: -std=gnu11 -Wall -Wextra -Wno-unused-parameter -I${SRCDIR}/../include
@@ -13,9 +16,6 @@ import (
 	"aiows/libws"
 )
 
-//go:debug updatemaxprocs=0
-//go:debug containermaxprocs=0
-
 const version = C.AIOWS_VERSION_TEXT
 
 // main is what package main must have; a shared library never calls it.
@@ -28,12 +28,13 @@ func init() {
 	// live in C, so the Go heap is small.
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(memoryLimit(uint64(C.gate_memory())))
-	// A call into Go waits 10 to 50 ms while every P computes. TLS handshakes run
-	// on at most as many goroutines as there are cores, so one more P keeps the
-	// host's calls running.
-	runtime.GOMAXPROCS(max(4, runtime.NumCPU()+2))
+	// A call into Go waits 10 to 50 ms while every P computes, as in a storm of TLS
+	// handshakes. With more of them than cores the kernel shares the cores out, and
+	// is fair to the host's thread.
+	runtime.GOMAXPROCS(2*runtime.NumCPU() + 2)
 
-	libws.FDHook = func(fd int, open bool) { C.gate_fd(C.int(fd), truth(open)) }
+	libws.FDHook = func(fd int, open bool) { C.gate_fd(C.int(fd), C.int(truth(open))) }
+	libws.PanicHook = func(reason any) { poison(reason, debug.Stack()) }
 	C.gate_started()
 }
 

@@ -48,7 +48,12 @@ func go_listen(h C.uintptr_t, host *C.char, port C.int32_t, o *C.aiows_listen_op
 		return C.AIOWS_ERR_HANDLE
 	}
 	ws.SetHandle(uint64(b.handle()))
-	ws.Start()
+	if err := ws.Start(); err != nil {
+		l.forget(b.handle())
+		b.end()
+		ws.Close()
+		return explain(e, err)
+	}
 	*out = b.handle()
 	return C.AIOWS_OK
 }
