@@ -85,6 +85,23 @@ func TestEveryRuleIsTested(t *testing.T) {
 	}
 }
 
+func TestAcceptErrorNamesBothValues(t *testing.T) {
+	for got, want := range map[string]string{
+		"x": `got "x", expected "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="`,
+		"":  `got "", expected "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="`,
+		"-": `got none, expected "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="`,
+	} {
+		h := Header{{"Upgrade", "websocket"}, {"Connection", "Upgrade"}}
+		if got != "-" {
+			h = h.Add("Sec-WebSocket-Accept", got)
+		}
+		_, _, err := CheckResponse(&Response{Status: 101, Proto: "HTTP/1.1", Header: h}, &Built{Key: sampleKey})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, expected %s", err, want)
+		}
+	}
+}
+
 func TestStatusError(t *testing.T) {
 	for want, response := range map[string]*Response{
 		"server answered 404 Not Found, expected 101":                          {Status: 404, Reason: "Not Found"},

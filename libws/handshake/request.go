@@ -96,28 +96,25 @@ func (r *Request) lines() (start string, lines []line, err error) {
 			return "", nil, fail(ErrSubprotocol, quote(name))
 		}
 	}
-	for _, f := range []struct {
-		name, value string
-		required    bool
-	}{
-		{"Host", r.Host, true},
-		{"Connection", "Upgrade", true},
-		{"Upgrade", "websocket", true},
-		{"User-Agent", r.UserAgent, false},
-		{"Origin", r.Origin, false},
-		{"Sec-WebSocket-Key", newKey(), true},
-		{"Sec-WebSocket-Version", "13", true},
-		{"Sec-WebSocket-Protocol", join(r.Subprotocols), false},
-		{"Sec-WebSocket-Extensions", r.Extensions, false},
-		{"Authorization", credentials, false},
-	} {
-		if f.value == "" && !f.required {
+	for _, f := range (Header{
+		{"Host", r.Host},
+		{"Connection", "Upgrade"},
+		{"Upgrade", "websocket"},
+		{"User-Agent", r.UserAgent},
+		{"Origin", r.Origin},
+		{"Sec-WebSocket-Key", newKey()},
+		{"Sec-WebSocket-Version", "13"},
+		{"Sec-WebSocket-Protocol", join(r.Subprotocols)},
+		{"Sec-WebSocket-Extensions", r.Extensions},
+		{"Authorization", credentials},
+	}) {
+		if f.Value == "" {
 			continue
 		}
-		if err := CheckField(f.name, f.value); err != nil {
+		if err := CheckField(f.Name, f.Value); err != nil {
 			return "", nil, err
 		}
-		lines = append(lines, newLine(Field{f.name, f.value}))
+		lines = append(lines, newLine(f))
 	}
 	return "GET " + r.Target + " HTTP/1.1", lines, nil
 }
@@ -134,7 +131,7 @@ func overlay(lines []line, top Header) []line {
 			out = append(out, l)
 			continue
 		}
-		if hasLine(out, l.Name) {
+		if hasLine(out, l.Name) { // the first of this name was replaced
 			continue
 		}
 		for _, f := range top {

@@ -42,6 +42,7 @@ func TestBuildRefuses(t *testing.T) {
 		"subprotocol empty":        {Request{Target: "/", Host: "h", Subprotocols: []string{"a", ""}}, ErrSubprotocol, `""`},
 		"subprotocol twice":        {Request{Target: "/", Host: "h", Subprotocols: []string{"a", "b", "a"}}, ErrSubprotocol, `"a" is offered twice`},
 		"user with colon":          {Request{Target: "/", Host: "h", HasBasic: true, BasicUser: "a:b", BasicPassword: "secret"}, ErrCredentials, `"a:b"`},
+		"user starts with colon":   {Request{Target: "/", Host: "h", HasBasic: true, BasicUser: ":", BasicPassword: "secret"}, ErrCredentials, `":"`},
 		"user starts with NUL":     {Request{Target: "/", Host: "h", HasBasic: true, BasicUser: "\x00"}, ErrCredentials, `user name holds octet 0x00`},
 		"user with LF":             {Request{Target: "/", Host: "h", HasBasic: true, BasicUser: "a\n", BasicPassword: "secret"}, ErrCredentials, `user name holds octet 0x0a`},
 		"password with NUL":        {Request{Target: "/", Host: "h", HasBasic: true, BasicUser: "a", BasicPassword: "secret\x00"}, ErrCredentials, `password holds octet 0x00`},

@@ -135,6 +135,15 @@ func TestCheckUpgradeTwice(t *testing.T) {
 	}
 }
 
+func TestCheckUpgradeForgetsAnEarlierOffer(t *testing.T) {
+	r := good()
+	r.CheckUpgrade()
+	r.Header = r.Header.Set("Sec-WebSocket-Protocol", "c").Set("Sec-WebSocket-Extensions", "x-d")
+	if rejected := r.CheckUpgrade(); rejected != nil || join(r.Subprotocols) != "c" || join(r.Extensions) != "x-d" {
+		t.Errorf("got %v, %+v", rejected, r)
+	}
+}
+
 // readAnswer reads what AppendReject wrote with another parser.
 func readAnswer(t *testing.T, answer []byte) (*http.Response, string) {
 	t.Helper()
