@@ -1,0 +1,64 @@
+"""What the server programs share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import ssl
+import struct
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+SUBPROTOCOLS = ["superchat", "chat"]
+FRAGMENTED_TEXT = ["frag", "mented", " é"]
+FRAGMENTED_BYTES = [bytes(range(100)), bytes(range(100, 101)), b"", bytes(range(101, 256))]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--cert")
+    parser.add_argument("--key")
+    return parser.parse_args()
+
+
+def tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if options.cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(options.cert, options.key)
+    return context
+
+
+def announce(port: int) -> None:
+    print(f"listening on {port}", flush=True)
+
+
+def route(target: str) -> tuple[str, dict[str, str]]:
+    """Return path and query of a request target."""
+    parts = urlsplit(target)
+    return parts.path, {name: values[0] for name, values in parse_qs(parts.query).items()}
+
+
+def describe(target: str, headers: list[tuple[str, str]], subprotocol: str | None) -> str:
+    """Return what /request answers with."""
+    return json.dumps({"path": target, "headers": headers, "subprotocol": subprotocol})
+
+
+def burst(query: dict[str, str]) -> Iterator[bytes]:
+    size = int(query.get("size", "100"))
+    for index in range(int(query.get("n", "10000"))):
+        yield struct.pack("!I", index) + bytes(size - 4)
+
+
+class Closes:
+    """Remembers how connections ended."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[str, int | None, str | None]] = []
+
+    def add(self, target: str, code: int | None, reason: str | None) -> None:
+        self._seen.append((target, code, reason))
+
+    def text(self) -> str:
+        return json.dumps(self._seen)

@@ -1,0 +1,91 @@
+"""
+Pytest fixtures: servers that others wrote, each a process, and certificates.
+
+A conftest.py imports what it wants to offer. The servers run for the whole
+session; a test that kills one starts its own with ServerProcess.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from servers.launch import ServerProcess
+
+LIBRARIES = ("websockets_server", "aiohttp_server", "picows_server")
+
+
+@dataclasses.dataclass
+class Certificates:
+    """PEM files: an authority, a chain with its key for localhost, another authority."""
+
+    ca: Path
+    cert: Path
+    key: Path
+    other_ca: Path
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+    paths = Certificates(*(folder / name for name in ("ca", "cert", "key", "other_ca")))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(paths.ca)
+    leaf = authority.issue_cert("localhost", "127.0.0.1")
+    for blob in leaf.cert_chain_pems:
+        blob.write_to_path(paths.cert, append=True)
+    leaf.private_key_pem.write_to_path(paths.key)
+    trustme.CA().cert_pem.write_to_path(paths.other_ca)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def websockets_server() -> Iterator[ServerProcess]:
+    with ServerProcess("websockets_server") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def aiohttp_server() -> Iterator[ServerProcess]:
+    with ServerProcess("aiohttp_server") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def picows_server() -> Iterator[ServerProcess]:
+    with ServerProcess("picows_server") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def raw_server() -> Iterator[ServerProcess]:
+    with ServerProcess("raw") as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=LIBRARIES)
+def any_server(request: pytest.FixtureRequest) -> ServerProcess:
+    """Each of the three libraries in turn."""
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, ServerProcess)
+    return server
+
+
+@pytest.fixture(scope="session", params=LIBRARIES)
+def any_tls_server(
+    request: pytest.FixtureRequest, certificates: Certificates
+) -> Iterator[ServerProcess]:
+    """Each of the three libraries in turn, over TLS."""
+    arguments = ("--cert", str(certificates.cert), "--key", str(certificates.key))
+    with ServerProcess(request.param, *arguments, secure=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def websockets_tls_server(certificates: Certificates) -> Iterator[ServerProcess]:
+    arguments = ("--cert", str(certificates.cert), "--key", str(certificates.key))
+    with ServerProcess("websockets_server", *arguments, secure=True) as server:
+        yield server

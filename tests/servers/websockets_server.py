@@ -1,0 +1,111 @@
+"""A server on the websockets library."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from common import (
+    FRAGMENTED_BYTES,
+    FRAGMENTED_TEXT,
+    SUBPROTOCOLS,
+    Closes,
+    announce,
+    arguments,
+    burst,
+    describe,
+    route,
+    tls,
+)
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+closes = Closes()
+
+
+async def pieces(parts: list[Any]) -> AsyncIterator[Any]:
+    for part in parts:
+        yield part
+        await asyncio.sleep(0.001)
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+async def handler(connection: ServerConnection) -> None:
+    assert connection.request is not None
+    target = connection.request.path
+    path, query = route(target)
+    try:
+        await serve_path(connection, path, query, target)
+    finally:
+        await connection.close()
+        closes.add(target, connection.close_code, connection.close_reason)
+
+
+async def serve_path(
+    connection: ServerConnection, path: str, query: dict[str, str], target: str
+) -> None:
+    if path == "/request":
+        assert connection.request is not None
+        headers = list(connection.request.headers.raw_items())
+        await connection.send(describe(target, headers, connection.subprotocol))
+    elif path == "/close":
+        await connection.recv()
+        code = int(query.get("code", "1000"))
+        if code == 1005:
+            connection.protocol.send_close()
+            connection.send_data()
+            await connection.wait_closed()
+        else:
+            await connection.close(code, query.get("reason", ""))
+    elif path == "/burst":
+        for message in burst(query):
+            await connection.send(message)
+    elif path == "/fragments":
+        await connection.send(pieces(FRAGMENTED_TEXT))
+        await connection.send(pieces(FRAGMENTED_BYTES))
+    elif path == "/ping":
+        await (await connection.ping(query.get("data", "")))
+        await connection.send("pong")
+    elif path == "/drop":
+        await connection.recv()
+        connection.transport.abort()
+    elif path == "/closes":
+        await connection.send(closes.text())
+    await echo(connection)
+
+
+def process_request(connection: ServerConnection, request: Request) -> Response | None:
+    path, query = route(request.path)
+    if path == "/status":
+        code = int(query.get("code", "404"))
+        return connection.respond(code, f"status {code}")  # type: ignore[arg-type]
+    return None
+
+
+def choose(connection: ServerConnection, offered: Any) -> Any:
+    return next((name for name in SUBPROTOCOLS if name in offered), None)
+
+
+async def main() -> None:
+    options = arguments()
+    async with serve(
+        handler,
+        "127.0.0.1",
+        options.port,
+        ssl=tls(options),
+        select_subprotocol=choose,
+        process_request=process_request,
+        compression=None,
+        max_size=None,
+        ping_interval=None,
+    ) as server:
+        announce(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+
+asyncio.run(main())
