@@ -1,0 +1,157 @@
+"""
+The connection and the exceptions of AioWebSocket.
+
+Code written for aiowebsocket catches ConnectionError, HandShakeError,
+FrameError and asyncio.IncompleteReadError. What AioWebSocket raises is one of
+these and one of aiows.exceptions at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from . import _core
+from ._errors import UTF8
+from .client import ClientConnection, connect
+from .close_codes import Close
+from .exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    FrameError,
+    HandShakeError,
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidHeaderValue,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidUpgrade,
+    NegotiationError,
+    SecurityError,
+)
+
+if TYPE_CHECKING:
+    from .converses import Converse
+
+
+class ConversationClosedOK(ConnectionClosedOK, asyncio.IncompleteReadError):
+    """ConnectionClosedOK that code written for streams catches too."""
+
+    def __init__(
+        self, rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None = None
+    ) -> None:
+        ConnectionClosedOK.__init__(self, rcvd, sent, rcvd_then_sent)
+        self.partial = b""
+        self.expected = None
+
+
+class ConversationClosedError(ConnectionClosedError, asyncio.IncompleteReadError):
+    """ConnectionClosedError that code written for streams catches too."""
+
+    def __init__(
+        self, rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None = None
+    ) -> None:
+        ConnectionClosedError.__init__(self, rcvd, sent, rcvd_then_sent)
+        self.partial = b""
+        self.expected = None
+
+
+class ConversationFrameError(ConversationClosedError, FrameError):
+    """ConversationClosedError after the peer broke the protocol."""
+
+
+class ConversationStatusError(InvalidStatus, HandShakeError, ConnectionError):
+    """The server answered with a status other than 101."""
+
+    def __str__(self) -> str:
+        return f"Connection failed,status code:{self.response.status_code}"
+
+
+class ConversationHandshakeError(InvalidHandshake, HandShakeError):
+    """InvalidHandshake as AioWebSocket raises it."""
+
+
+class ConversationMessageError(InvalidMessage, HandShakeError):
+    """InvalidMessage as AioWebSocket raises it."""
+
+
+class ConversationSecurityError(SecurityError, HandShakeError):
+    """SecurityError as AioWebSocket raises it."""
+
+
+class ConversationHeaderError(InvalidHeader, HandShakeError):
+    """InvalidHeader as AioWebSocket raises it."""
+
+
+class ConversationHeaderValueError(InvalidHeaderValue, HandShakeError):
+    """InvalidHeaderValue as AioWebSocket raises it."""
+
+
+class ConversationUpgradeError(InvalidUpgrade, HandShakeError):
+    """InvalidUpgrade as AioWebSocket raises it."""
+
+
+class ConversationNegotiationError(NegotiationError, HandShakeError):
+    """NegotiationError as AioWebSocket raises it."""
+
+
+_OWN: dict[type[Exception], type[Exception]] = {
+    InvalidHandshake: ConversationHandshakeError,
+    InvalidHeader: ConversationHeaderError,
+    InvalidHeaderValue: ConversationHeaderValueError,
+    InvalidMessage: ConversationMessageError,
+    InvalidStatus: ConversationStatusError,
+    InvalidUpgrade: ConversationUpgradeError,
+    NegotiationError: ConversationNegotiationError,
+    SecurityError: ConversationSecurityError,
+}
+
+
+class NotText(ValueError):
+    """A message to be sent as text is not UTF-8."""
+
+
+class Conversation(ClientConnection):
+    """
+    The connection of an AioWebSocket.
+
+    Attributes:
+        converse: What the application talks to.
+
+    """
+
+    converse: Converse
+
+    def _open_exception(self, error: _core.Error) -> Exception:
+        exception = super()._open_exception(error)
+        own = _OWN.get(type(exception))
+        if own is None:
+            return exception
+        converted = own(*exception.args)
+        for note in getattr(exception, "__notes__", ()):
+            converted.add_note(note)
+        return converted
+
+    def _map_error(self, error: _core.Error) -> BaseException:
+        return NotText(error.message) if error.code == UTF8 else super()._map_error(error)
+
+    def _closed_type(self, rcvd: Close | None, sent: Close | None) -> type[ConnectionClosed]:
+        if super()._closed_type(rcvd, sent) is ConnectionClosedOK:
+            return ConversationClosedOK
+        if self._error is not None and self._error.code in (_core.ERRORS["PROTOCOL"], UTF8):
+            return ConversationFrameError
+        return ConversationClosedError
+
+
+class open_conversation(connect):
+    """connect as AioWebSocket uses it; the request's lines may be given as they are."""
+
+    _connection_class = Conversation
+    _text_as_bytes = True
+
+    def set_raw_lines(self, lines: list[str]) -> None:
+        """Send these lines instead of a request made from options."""
+        for name in ("headers", "subprotocols", "user_agent", "origin"):
+            self._core.pop(name, None)
+        self._core["raw_lines"] = lines

@@ -1,0 +1,151 @@
+"""From the core's errors to exceptions."""
+
+from __future__ import annotations
+
+import errno as _errno
+from collections.abc import Mapping
+from typing import Any
+
+from . import _core, exceptions
+from .headers import Headers
+from .http11 import Request, Response
+
+_CODES = _core.ERRORS
+AGAIN = _CODES["AGAIN"]
+CLOSED = _CODES["CLOSED"]
+UTF8 = _CODES["UTF8"]
+STATE = _CODES["STATE"]
+
+
+def request_of(info: Mapping[str, Any]) -> Request | None:
+    """Return the request of a connection's info, None before there is one."""
+    if not info["request_target"]:
+        return None
+    return Request(info["request_target"], Headers._trusted(info["request_headers"]))
+
+
+def response_of(info: Mapping[str, Any]) -> Response | None:
+    """Return the response of a connection's info, None when none came."""
+    if not info["response_status"]:
+        return None
+    return Response(
+        info["response_status"],
+        info["response_reason"],
+        Headers._trusted(info["response_headers"]),
+        info["response_body"] or b"",
+    )
+
+
+def call_error(error: _core.Error) -> Exception:
+    """Return what a call raises that the core refused with error."""
+    code = error.code
+    if code == AGAIN:
+        return exceptions.WriteLimitExceeded(error.message)
+    if code == STATE:
+        return exceptions.ConcurrencyError(error.message)
+    if code in (
+        UTF8,
+        _CODES["ARGUMENT"],
+        _CODES["HEADER"],
+        _CODES["UNSUPPORTED"],
+        _CODES["TOO_BIG"],
+    ):
+        return ValueError(error.message)
+    return _common_error(error) or _other(error)
+
+
+def open_error(error: _core.Error, uri: str, info: Mapping[str, Any] | None) -> Exception:
+    """Return why a connection could not be opened."""
+    code = error.code
+    if code == _CODES["URI"]:
+        return exceptions.InvalidURI(without_credentials(uri), error.message)
+    if code in (_CODES["ARGUMENT"], _CODES["HEADER"], _CODES["UNSUPPORTED"]):
+        return ValueError(error.message)
+    if code == _CODES["ABORTED"]:
+        return ConnectionAbortedError(_errno.ECONNABORTED, error.message)
+    response = response_of(info) if info is not None else None
+    if code == _CODES["STATUS"] and response is not None:
+        return exceptions.InvalidStatus(response)
+    if code in (_CODES["HANDSHAKE"], _CODES["PROTOCOL"], _CODES["STATUS"]):
+        return _handshake_error(error, response)
+    if code == _CODES["TOO_BIG"]:
+        return exceptions.SecurityError(error.message)
+    if code == _CODES["LOST"] and not error.os_errno:
+        return exceptions.InvalidMessage(error.message)
+    return _common_error(error) or _other(error)
+
+
+def closed_cause(error: _core.Error | None, max_size: int | None) -> Exception | None:
+    """Return what made a connection close, None after a clean end."""
+    if error is None or error.code == 0:
+        return None
+    code = error.code
+    if code == _CODES["TOO_BIG"]:
+        return exceptions.PayloadTooBig(None, max_size)
+    if code in (_CODES["PROTOCOL"], UTF8):
+        return exceptions.ProtocolError(error.message)
+    if code in (_CODES["LOST"], _CODES["ABORTED"], CLOSED) and not error.os_errno:
+        return None
+    return _common_error(error) or _other(error)
+
+
+def _common_error(error: _core.Error) -> Exception | None:
+    code = error.code
+    if code in (_CODES["TIMEOUT"], _CODES["KEEPALIVE"]):
+        return TimeoutError(error.message)
+    if code == _CODES["RESOLVE"]:
+        import socket
+
+        return socket.gaierror(socket.EAI_NONAME, error.message)
+    if code in (_CODES["TLS"], _CODES["CERTIFICATE"]):
+        import ssl
+
+        kind = ssl.SSLCertVerificationError if code == _CODES["CERTIFICATE"] else ssl.SSLError
+        return kind(1, error.message)
+    if error.os_errno:
+        return OSError(error.os_errno, error.message)
+    if code in (_CODES["CONNECT"], _CODES["SYSTEM"], _CODES["LOST"]):
+        return OSError(error.message)
+    return None
+
+
+def _other(error: _core.Error) -> Exception:
+    return RuntimeError(error.message or str(error))
+
+
+def _handshake_error(error: _core.Error, response: Response | None) -> Exception:
+    # The core says that the answer is wrong; the fields show which of the
+    # exceptions people know fits.
+    if response is None or response.status_code != 101:
+        return exceptions.InvalidMessage(error.message)
+    headers = response.headers
+    for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
+        values = headers.get_all(name)
+        words = [word.strip().lower() for value in values for word in value.split(",")]
+        if token not in words:
+            return _because(error, exceptions.InvalidUpgrade(name, ", ".join(values) or None))
+    for name in ("Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"):
+        if name.lower() in error.message.lower() or name[14:-1].lower() in error.message.lower():
+            return exceptions.NegotiationError(error.message)
+    name = "Sec-WebSocket-Accept"
+    accept = headers.get_all(name)
+    if not accept:
+        return _because(error, exceptions.InvalidHeader(name))
+    if name.lower() in error.message.lower() or "accept" in error.message.lower():
+        return _because(error, exceptions.InvalidHeaderValue(name, ", ".join(accept)))
+    return exceptions.InvalidHandshake(error.message)
+
+
+def _because(error: _core.Error, exception: Exception) -> Exception:
+    exception.add_note(error.message)
+    return exception
+
+
+def without_credentials(uri: str) -> str:
+    """Return uri without what may be user and password."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return uri.rpartition("@")[2]
+    if "@" not in rest:
+        return uri
+    return scheme + separator + rest.rpartition("@")[2]

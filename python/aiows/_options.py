@@ -1,0 +1,169 @@
+"""Checks of the options that connect, serve and AioWebSocket share."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+__all__ = ["ConnectionOptions", "LoggerLike"]
+
+LoggerLike: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
+"""Types accepted where a logger is expected."""
+
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_MAX_SECONDS = 10 * 365 * 86400
+_MAX_SIZE = 2**63 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ConnectionOptions:
+    """
+    What holds for connections of both roles, checked.
+
+    Attributes:
+        core: Options of the core by its own names.
+        max_queue: High and low mark of the queue in messages.
+        max_size: Limit of a message in bytes, None for none.
+
+    """
+
+    core: dict[str, Any]
+    max_queue: tuple[int | None, int | None]
+    max_size: int | None
+
+
+def connection_options(
+    *,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    close_timeout: float | None,
+    max_size: int | None,
+    max_queue: int | tuple[int | None, int | None] | None,
+    write_limit: int | tuple[int, int | None],
+    compression: None,
+) -> ConnectionOptions:
+    """
+    Check options that both roles have.
+
+    Raises:
+        TypeError, ValueError: One of them cannot be used; the text names it.
+
+    """
+    if compression is not None:
+        raise ValueError(f"compression = {compression!r} is not supported, expected None")
+    size = 0
+    if max_size is not None:
+        size = _integer("max_size", max_size, 1, "a positive number of bytes or None")
+    high, low = _write_limit(write_limit)
+    core = {
+        "close_timeout_ms": milliseconds("close_timeout", close_timeout),
+        "ping_interval_ms": milliseconds("ping_interval", ping_interval, positive=True),
+        "ping_timeout_ms": milliseconds("ping_timeout", ping_timeout),
+        "max_message_size": size,
+        "write_high": high,
+        "write_low": low,
+    }
+    return ConnectionOptions(core, _max_queue(max_queue), max_size)
+
+
+def milliseconds(name: str, value: object, *, positive: bool = False) -> int:
+    """Return seconds as the core's milliseconds, 0 for None, which means no limit."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or None, got {value!r}")
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        least = "a positive number" if positive else "a number"
+        raise ValueError(f"{name} = {value!r}, expected {least} of seconds or None")
+    # At least 1, as 0 switches the timer off in the core.
+    return max(1, math.ceil(min(value, _MAX_SECONDS) * 1000))
+
+
+def _integer(name: str, value: object, least: int, expected: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be {expected}, got {value!r}")
+    if not least <= value <= _MAX_SIZE:
+        raise ValueError(f"{name} = {value!r}, expected {expected}")
+    return value
+
+
+def _pair(name: str, value: object) -> tuple[Any, Any]:
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"{name} = {value!r}, expected (high, low)")
+        return value
+    return value, None
+
+
+def _max_queue(value: object) -> tuple[int | None, int | None]:
+    high, low = _pair("max_queue", value)
+    expected = "a positive number of messages, None, or (high, low)"
+    if high is None:
+        if low is not None:
+            raise ValueError(f"max_queue = {value!r}, expected no low mark without a high one")
+        return None, None
+    high = _integer("max_queue", high, 1, expected)
+    low = high // 4 if low is None else _integer("max_queue", low, 0, expected)
+    if low > high:
+        raise ValueError(f"max_queue = {value!r}, expected low not above high")
+    return high, low
+
+
+def _write_limit(value: object) -> tuple[int, int]:
+    high, low = _pair("write_limit", value)
+    expected = "a number of bytes or (high, low)"
+    high = _integer("write_limit", high, 0, expected)
+    low = high // 4 if low is None else _integer("write_limit", low, 0, expected)
+    if low > high:
+        raise ValueError(f"write_limit = {value!r}, expected low not above high")
+    return high, low
+
+
+def subprotocol_list(value: Iterable[str] | None) -> list[str]:
+    """Return subprotocols, each a token that occurs once (RFC 6455 section 4.1)."""
+    if value is None:
+        return []
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"subprotocols must be a list of str, got {value!r}")
+    names = list(value)
+    for index, name in enumerate(names):
+        if not isinstance(name, str):
+            raise TypeError(f"subprotocols must be a list of str, got {name!r} in it")
+        if not _is_token(name):
+            raise ValueError(f"subprotocol {name!r} is not a token (RFC 9110 section 5.6.2)")
+        if name in names[:index]:
+            raise ValueError(f"subprotocol {name!r} is listed twice")
+    return names
+
+
+def callback(name: str, value: Callable[..., Any] | None) -> Any:
+    """Return value, which must be None or a plain function."""
+    if value is not None:
+        if not callable(value):
+            raise TypeError(f"{name} must be callable, got {value!r}")
+        if inspect.iscoroutinefunction(value):
+            raise TypeError(f"{name} must be a plain function, got coroutine function {value!r}")
+    return value
+
+
+def logger_for(value: LoggerLike | None, name: str) -> LoggerLike:
+    """Return the logger given, else the one called name."""
+    if value is None:
+        return logging.getLogger(name)
+    if not isinstance(value, (logging.Logger, logging.LoggerAdapter)):
+        raise TypeError(f"logger must be a Logger or LoggerAdapter, got {value!r}")
+    return value
+
+
+def text(name: str, value: object, *, empty: bool = False) -> str:
+    """Return a str without control characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be str, got {value!r}")
+    if not (value or empty) or re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError(f"{name} = {value!r}, expected text without control characters")
+    return value

@@ -1,0 +1,466 @@
+"""What client and server connections have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import enum
+import logging
+import os
+import weakref
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from . import _core
+from ._errors import CLOSED, call_error, closed_cause, request_of, response_of
+from ._options import ConnectionOptions, LoggerLike
+from .close_codes import OK_CLOSE_CODES, Close, CloseCode
+from .exceptions import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    ProtocolError,
+)
+from .http11 import Request, Response
+
+if TYPE_CHECKING:
+    import uuid
+
+    from ._loop import Driver
+
+__all__ = ["Connection", "Data", "DataLike", "State"]
+
+Data: TypeAlias = str | bytes
+"""A message received: str for text, bytes for binary."""
+
+DataLike: TypeAlias = str | bytes | bytearray | memoryview
+"""A message to send."""
+
+_core.set_closed_ok(ConnectionClosedOK)
+
+_PEER_FIRST = 4  # AIOWS_EVF_PEER
+_NOT_ON_WIRE = frozenset({1004, 1005, 1006})
+
+
+class State(enum.IntEnum):
+    """State of a connection (RFC 6455)."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+class Connection(_core.Connection):
+    """
+    A WebSocket connection on an asyncio loop.
+
+    connect and serve make the instances. Apart from send_nowait, methods
+    belong to the thread that runs the loop. Every method and attribute works
+    on a closed connection; methods that would need an open one raise
+    ConnectionClosed.
+
+    As an asynchronous context manager it is closed on leaving, with 1000, or
+    1011 when an exception is the reason. As an asynchronous iterator it yields
+    messages until the connection is closed in order.
+
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        options: ConnectionOptions,
+        logger: LoggerLike,
+        *,
+        on_message: Callable[[Any, Any], object] | None = None,
+        on_close: Callable[[Any], object] | None = None,
+        text_as_bytes: bool = False,
+    ) -> None:
+        super().__init__(
+            driver.core,
+            max_queue=options.max_queue,
+            text_as_bytes=text_as_bytes,
+            on_message=on_message,
+        )
+        self._driver = driver
+        self._loop = driver.loop
+        self._max_size = options.max_size
+        self._base_logger = logger
+        self._on_close = on_close
+        self._context = contextvars.copy_context() if on_close is not None else None
+        self._opened: asyncio.Future[None] | None = None
+        self._close_waiter: asyncio.Future[None] | None = None
+        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+        self._latency = 0.0
+        self._core_latency = 0
+        self._info: dict[str, Any] | None = None
+        self._error: _core.Error | None = None
+        self._ended = False
+        self._close_rcvd: Close | None = None
+        self._close_sent: Close | None = None
+        self._rcvd_then_sent: bool | None = None
+
+    # Attributes
+
+    @cached_property
+    def id(self) -> uuid.UUID:
+        """A random identifier, for logs."""
+        import uuid
+
+        return uuid.uuid4()
+
+    @cached_property
+    def logger(self) -> logging.LoggerAdapter[Any]:
+        """Logger that adds this connection to records as their attribute ``websocket``."""
+        return logging.LoggerAdapter(
+            self._base_logger,  # type: ignore[arg-type]
+            {"websocket": weakref.proxy(self)},
+        )
+
+    @property
+    def state(self) -> State:  # type: ignore[override]
+        """Where in its life the connection is."""
+        return State.CLOSED if self._ended else State(super().state)
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol agreed on, None without one."""
+        return self._describe()["subprotocol"] or None
+
+    @cached_property
+    def request(self) -> Request | None:
+        """The opening handshake's request."""
+        return request_of(self._describe())
+
+    @cached_property
+    def response(self) -> Response | None:
+        """The opening handshake's response."""
+        return response_of(self._describe())
+
+    @property
+    def local_address(self) -> Any:
+        """Address of this side as socket.getsockname has it: (host, port) for IPv4."""
+        return _address(self._describe()["local_address"])
+
+    @property
+    def remote_address(self) -> Any:
+        """Address of the other side as socket.getpeername has it: (host, port) for IPv4."""
+        return _address(self._describe()["remote_address"])
+
+    @property
+    def close_code(self) -> int | None:
+        """Close code received, 1006 when no Close frame came, None before the end."""
+        if not self._ended:
+            return None
+        return CloseCode.ABNORMAL_CLOSURE if self._close_rcvd is None else self._close_rcvd.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """Close reason received, empty when there was none, None before the end."""
+        if not self._ended:
+            return None
+        return "" if self._close_rcvd is None else self._close_rcvd.reason
+
+    @property
+    def latency(self) -> float:
+        """Round trip of the newest answered ping in seconds, 0.0 before the first."""
+        if not self._ended:
+            self._note_latency()
+        return self._latency
+
+    # Methods
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            await self.close()
+        elif exc_type is GeneratorExit:
+            # The coroutine is being destroyed and may not wait any more.
+            self._abort()
+        else:
+            await self.close(CloseCode.INTERNAL_ERROR)
+
+    def send_nowait(self, message: DataLike, text: bool | None = None) -> None:
+        """
+        Queue a message without waiting; any thread may call.
+
+        Args:
+            message: str is sent as text, a bytes-like object as binary.
+            text: True or False sends it as text or as binary all the same.
+
+        Raises:
+            ConnectionClosed: The connection is closed or closing.
+            WriteLimitExceeded: More bytes than write_limit wait to be sent;
+                nothing was queued.
+            TypeError: Neither str nor bytes-like.
+            ValueError: text=True and the message is not UTF-8.
+
+        """
+        try:
+            super().send_nowait(message, text)
+        except _core.Error as error:
+            raise self._map_error(error) from None
+
+    async def ping(self, data: DataLike | None = None) -> Awaitable[float]:
+        """
+        Send a Ping (RFC 6455 section 5.5.2).
+
+        Args:
+            data: At most 125 bytes; four random ones when None.
+
+        Returns:
+            A future for the latency in seconds, done when the Pong comes. It
+            need not be awaited.
+
+        Raises:
+            ConnectionClosed: The connection is closed; also what the future
+                raises when that happens before the Pong.
+            ConcurrencyError: A ping with the same data waits for its Pong.
+            ProtocolError: data is longer than 125 bytes.
+
+        """
+        if data is None:
+            payload = os.urandom(4)
+            while payload in self._pings:
+                payload = os.urandom(4)
+        else:
+            payload = _control_payload(data)
+            if payload in self._pings:
+                raise ConcurrencyError(f"a ping with the data {payload!r} waits for its pong")
+        self._control(self._ping, payload)
+        pong = self._loop.create_future()
+        self._pings[payload] = pong, self._loop.time()
+        return pong
+
+    async def pong(self, data: DataLike = b"") -> None:
+        """
+        Send a Pong that no Ping asked for (RFC 6455 section 5.5.3).
+
+        Pings are answered without the application's help.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+            ProtocolError: data is longer than 125 bytes.
+
+        """
+        self._control(self._pong, _control_payload(data))
+
+    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """
+        Close the connection and wait for its end.
+
+        Messages that are queued are sent first. It takes at most close_timeout,
+        also when the other side does not answer. Cancelling stops the waiting,
+        not the closing. Closing again only waits.
+
+        Args:
+            code: 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999.
+            reason: At most 123 bytes in UTF-8.
+
+        Raises:
+            ProtocolError: A code or reason that may not be sent.
+
+        """
+        self._start_close(code, reason)
+        await self.wait_closed()
+
+    async def wait_closed(self) -> None:
+        """Wait for the end of the connection, whoever closes it."""
+        if self._ended:
+            return
+        if self._close_waiter is None:
+            self._close_waiter = self._loop.create_future()
+        await asyncio.shield(self._close_waiter)
+
+    # For this package
+
+    def _start_close(self, code: int, reason: str) -> None:
+        check_close(code, reason)
+        if self._ended:
+            return
+        try:
+            self._close(code, reason)
+        except _core.Error as error:
+            if error.code != CLOSED:
+                raise call_error(error) from None
+
+    def _control(self, function: Callable[[bytes], None], payload: bytes) -> None:
+        try:
+            function(payload)
+        except _core.Error as error:
+            raise self._map_error(error) from None
+
+    def _register(self) -> None:
+        self._driver.connections.add(self)
+
+    def _describe(self) -> dict[str, Any]:
+        # Kept, as the core forgets a connection once its loop has ended.
+        if self._info is None:
+            self._info = self.info()
+        return self._info
+
+    def _note_latency(self) -> None:
+        measured = self.stats_()["latency_ns"]
+        if measured != self._core_latency:
+            self._core_latency = measured
+            self._latency = measured / 1e9
+
+    # Called by _core
+
+    def _map_error(self, error: _core.Error) -> BaseException:
+        if error.code == CLOSED:
+            return self._closed_exception()
+        return call_error(error)
+
+    def _concurrency_error(self) -> BaseException:
+        return ConcurrencyError("another task is already receiving from this connection")
+
+    def _closed_exception(self) -> ConnectionClosed:
+        rcvd, sent, rcvd_then_sent = self._closing_state()
+        exception = self._closed_type(rcvd, sent)(rcvd, sent, rcvd_then_sent)
+        exception.__cause__ = closed_cause(self._error, self._max_size)
+        return exception
+
+    def _closed_type(self, rcvd: Close | None, sent: Close | None) -> type[ConnectionClosed]:
+        if rcvd is not None and sent is not None:
+            if rcvd.code in OK_CLOSE_CODES and sent.code in OK_CLOSE_CODES:
+                return ConnectionClosedOK
+        return ConnectionClosedError
+
+    def _closing_state(self) -> tuple[Close | None, Close | None, bool | None]:
+        if self._ended:
+            return self._close_rcvd, self._close_sent, self._rcvd_then_sent
+        # Before the end: whoever began the closing is all there is to tell.
+        info = self.info()
+        rcvd = sent = None
+        if info["close_received"]:
+            rcvd = Close(info["close_received"], info["close_reason_received"])
+        if info["close_sent"]:
+            sent = Close(info["close_sent"], info["close_reason_sent"])
+        both = rcvd is not None and sent is not None
+        return rcvd, sent, self._rcvd_then_sent is True if both else None
+
+    def _on_open(self) -> None:
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
+
+    def _on_ping(self, data: bytes) -> None:
+        pass  # answered by the core
+
+    def _on_pong(self, data: bytes) -> None:
+        if data not in self._pings:
+            return
+        # A pong also answers the pings before it (RFC 6455 section 5.5.3).
+        now = self._loop.time()
+        for payload in list(self._pings):
+            pong, sent_at = self._pings.pop(payload)
+            if not pong.done():
+                pong.set_result(now - sent_at)
+            if payload == data:
+                self._note_latency()
+                self._latency = now - sent_at
+                return
+
+    def _on_closing(self, code: int, reason: str) -> None:
+        # The peer's Close is here; whether ours was sent before decides.
+        self._rcvd_then_sent = not self.info()["close_sent"]
+
+    def _on_closed(self, code: int, reason: str, sent: int, flags: int) -> None:
+        self._info = self.info()
+        self._note_latency()
+        self._error = self.error()
+        if code != CloseCode.ABNORMAL_CLOSURE:
+            self._close_rcvd = Close(code, reason)
+        if sent:
+            self._close_sent = Close(sent, self._info["close_reason_sent"])
+        both = self._close_rcvd is not None and self._close_sent is not None
+        self._rcvd_then_sent = bool(flags & _PEER_FIRST) if both else None
+        self._end()
+        if self._base_logger.isEnabledFor(logging.DEBUG):
+            self.logger.debug("%s", self._closed_exception())
+        if self._on_close is not None and self._context is not None:
+            # Let go of, as it often refers back to the connection.
+            on_close, self._on_close = self._on_close, None
+            self._context.run(on_close, self)
+
+    def _on_failed(self, error: _core.Error) -> None:
+        self._info = self.info()
+        self._error = error
+        self._end()
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_exception(self._open_exception(error))
+
+    def _open_exception(self, error: _core.Error) -> Exception:
+        return call_error(error)
+
+    def _dropped(self) -> None:
+        """End without an event: the loop of this connection is closed."""
+        if self._ended:
+            return
+        self._end()
+        if self._opened is not None and not self._opened.done() and not self._loop.is_closed():
+            self._opened.set_exception(ConnectionAbortedError("the process is about to end"))
+
+    def _end(self) -> None:
+        self._ended = True
+        self._driver.connections.discard(self)
+        if self._loop.is_closed():
+            return
+        if self._close_waiter is not None and not self._close_waiter.done():
+            self._close_waiter.set_result(None)
+        for pong, _ in self._pings.values():
+            if not pong.done():
+                pong.set_exception(self._closed_exception())
+                pong.exception()  # read, so that one nobody awaits is not reported
+        self._pings.clear()
+
+
+def check_close(code: object, reason: object) -> None:
+    """
+    Check what a Close frame is to say (RFC 6455 section 7.4).
+
+    Raises:
+        ProtocolError: A code or a reason that may not be sent.
+        TypeError: code is no int or reason no str.
+
+    """
+    if isinstance(code, bool) or not isinstance(code, int):
+        raise TypeError(f"code must be int, got {code!r}")
+    if not isinstance(reason, str):
+        raise TypeError(f"reason must be str, got {reason!r}")
+    if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in _NOT_ON_WIRE:
+        raise ProtocolError(f"close code {code} may not be sent, expected 1000 or 3000 to 4999")
+    size = len(reason.encode())
+    if size > 123:
+        raise ProtocolError(f"close reason of {size} bytes, expected at most 123")
+
+
+def _control_payload(data: object) -> bytes:
+    if isinstance(data, str):
+        payload = data.encode()
+    elif isinstance(data, (bytes, bytearray, memoryview)):
+        payload = bytes(data)
+    else:
+        raise TypeError(f"data must be str or bytes-like, got {type(data).__name__}")
+    if len(payload) > 125:
+        raise ProtocolError(f"control payload of {len(payload)} bytes, expected at most 125")
+    return payload
+
+
+def _address(text: str) -> tuple[Any, ...] | None:
+    host, separator, port = text.rpartition(":")
+    if not separator:
+        return None
+    if host.startswith("["):
+        return host[1:-1], int(port), 0, 0
+    return host, int(port)

@@ -1,0 +1,536 @@
+"""
+AioWebSocket, which takes the place of the class of that name in aiowebsocket.
+
+The module's other names are those of ``aiowebsocket.converses``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import inspect
+import re
+import ssl as _ssl
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from . import _core
+from ._conversation import Conversation, NotText, open_conversation
+from ._loop import Driver
+from ._options import LoggerLike, callback, milliseconds
+from .client import USER_AGENT
+from .close_codes import CloseCode
+from .connection import DataLike
+from .enumerations import ControlFrames, DataFrames, SocketState
+from .headers import HeadersLike, check_field, field_list
+
+__all__ = [
+    "AioWebSocket",
+    "AioWebsocket",
+    "ControlFrames",
+    "Converse",
+    "DataFrames",
+    "SocketState",
+]
+
+_TEXT = 1  # AIOWS_TEXT
+_BINARY = 2  # AIOWS_BINARY
+
+
+class _Default(int):
+    """A default that can be told from the same number passed on purpose."""
+
+
+_READ_TIMEOUT = _Default(120)
+
+
+class AioWebSocket:
+    """
+    A WebSocket client: ``async with AioWebSocket(uri) as aws``.
+
+    Inside, ``aws.manipulator`` sends and receives. Leaving closes with 1000,
+    or 1011 when an exception is the reason. Arguments are checked at once,
+    before anything is opened.
+
+    Args:
+        uri: ws:// or wss://, which decides about TLS.
+        headers: A list is the whole request, a line each, sent as it stands;
+            a missing Host is added with a warning. A dict holds fields on top
+            of the default request.
+        union_header: Fields that replace those of the same name in the
+            request, or are added to it.
+        timeout: Seconds for the opening.
+        read_timeout: Only when given: seconds without a message after which
+            receive raises TimeoutError. The connection stays usable.
+        ssl: As for connect.
+        on_open: Called, and awaited if it is a coroutine function, with this
+            object when the connection is open.
+        on_close: Called with this object once the connection has ended.
+        on_message: Called as ``on_message(converse, message)`` with bytes for
+            each message, instead of receive.
+        open_timeout: Takes the place of timeout when given.
+        max_size: As for connect. Default 64 MiB.
+        origin, subprotocols, compression, additional_headers,
+        user_agent_header, proxy, server_hostname, host, port, ping_interval,
+        ping_timeout, close_timeout, max_queue, write_limit, logger: As for
+            connect. What shapes the request cannot be combined with a list of
+            lines.
+
+    Raises:
+        TypeError, ValueError: An argument that cannot be used.
+        InvalidURI: Not a ws or wss URI.
+
+    Attributes:
+        uri, headers, union_header, timeout, read_timeout: As given.
+        converse: As manipulator.
+
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        headers: list[str] | tuple[str, ...] | Mapping[str, Any] = [],  # noqa: B006
+        union_header: dict[str, Any] = {},  # noqa: B006
+        timeout: float | None = 30,
+        read_timeout: float | None = _READ_TIMEOUT,
+        *,
+        ssl: _ssl.SSLContext | bool | None = None,
+        on_open: Callable[[AioWebSocket], Any] | None = None,
+        on_close: Callable[[AioWebSocket], object] | None = None,
+        on_message: Callable[[Converse, bytes], object] | None = None,
+        origin: str | None = None,
+        subprotocols: Iterable[str] | None = None,
+        compression: None = None,
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = USER_AGENT,
+        proxy: None = None,
+        server_hostname: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        open_timeout: float | None = None,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        max_size: int | None = 2**26,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
+        write_limit: int | tuple[int, int | None] = 2**15,
+        logger: LoggerLike | None = None,
+    ) -> None:
+        self.uri = uri
+        self.headers = headers
+        self.union_header = union_header
+        self.timeout = timeout
+        self.read_timeout = read_timeout
+        self.converse: Converse | None = None
+        self._on_open = on_open
+        self._on_close = callback("on_close", on_close)
+        self._on_message = callback("on_message", on_message)
+        self._opening = False
+        self._leaving_code: int = CloseCode.NORMAL_CLOSURE
+        if on_open is not None and not callable(on_open):
+            raise TypeError(f"on_open must be callable, got {on_open!r}")
+        milliseconds("timeout", timeout)
+        milliseconds("read_timeout", read_timeout)
+        self._subprotocols = list(subprotocols) if subprotocols is not None else None
+        fields = None if additional_headers is None else field_list(additional_headers)
+        self._request_options: dict[str, Any] = {
+            "origin": origin,
+            "additional_headers": fields,
+            "user_agent_header": user_agent_header,
+        }
+        self._options: dict[str, Any] = {
+            "ssl": ssl,
+            "compression": compression,
+            "proxy": proxy,
+            "server_hostname": server_hostname,
+            "host": host,
+            "port": port,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "close_timeout": close_timeout,
+            "max_size": max_size,
+            "max_queue": max_queue,
+            "write_limit": write_limit,
+            "logger": logger,
+        }
+        self._open_timeout = open_timeout
+        self._plan()
+        if not isinstance(headers, Mapping) and headers and not _has_field(headers, "host"):
+            warnings.warn(
+                f"headers has no Host line, one is added from {uri!r}", UserWarning, stacklevel=2
+            )
+
+    @property
+    def manipulator(self) -> Converse | None:
+        """What sends and receives, None before the connection is open."""
+        return self.converse
+
+    @property
+    def state(self) -> int:
+        """A SocketState as a number: 0 before the opening, 1 open, 2 closing, 3 closed."""
+        return 0 if self.converse is None else int(self.converse.connection.state)
+
+    async def create_connection(self) -> None:
+        """
+        Open the connection; async with calls it.
+
+        Raises:
+            ConnectionError: There is a connection already; or the timeout has
+                passed; or the server answered with another status than 101
+                (then it is an InvalidStatus too); or nothing answered.
+            InvalidHandshake: The handshake failed; it is a HandShakeError too.
+            OSError: The connection could not be opened otherwise.
+
+        """
+        if self._opening or self.converse is not None:
+            raise ConnectionError("Connection is already exists.")
+        self._opening = True
+        try:
+            connection = await self._plan()
+        except TimeoutError as error:
+            raise ConnectionError(f"Connection time out,exc:{error}") from error
+        finally:
+            self._opening = False
+        assert isinstance(connection, Conversation)
+        self.converse = connection.converse
+        if self._on_open is not None:
+            result = self._on_open(self)
+            if inspect.isawaitable(result):
+                await result
+
+    async def close_connection(self) -> None:
+        """
+        Close the connection and wait for its end; async with calls it.
+
+        Nothing happens when there is none, or it is closed already.
+
+        """
+        if self.converse is not None:
+            await self.converse.connection.close(self._leaving_code)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.create_connection()
+        except BaseException as error:
+            # An overriding method, or on_open, may have failed later than the opening.
+            if self.state == SocketState.opened:
+                await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is GeneratorExit:
+            # The coroutine is being destroyed and may not wait any more.
+            if self.converse is not None:
+                self.converse.connection._abort()
+            return
+        if exc_type is not None:
+            self._leaving_code = CloseCode.INTERNAL_ERROR
+        await self.close_connection()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        _no_attribute(self, name)
+
+    def _plan(self) -> _Plan:
+        # From the attributes as they are now: they may be changed until the opening.
+        raw = None
+        options = self._options | self._request_options
+        options["subprotocols"] = self._subprotocols
+        if not isinstance(self.union_header, dict):
+            raise TypeError(f"union_header must be a dict, got {self.union_header!r}")
+        union = field_list(self.union_header)
+        if isinstance(self.headers, Mapping):
+            fields = [*field_list(self.headers), *union]
+            fields = [*(options["additional_headers"] or ()), *fields]
+            options["additional_headers"] = _last_of_each(fields)
+        elif isinstance(self.headers, (list, tuple)) or self.headers is None:
+            if self.headers:
+                self._refuse_beside_lines()
+                raw = _merge(_request_lines(self.headers), union)
+            else:
+                fields = [*(options["additional_headers"] or ()), *union]
+                options["additional_headers"] = _last_of_each(fields)
+        else:
+            raise TypeError(f"headers must be a list of lines or a dict, got {self.headers!r}")
+        if raw is None and options["origin"] is None:
+            options["origin"] = _default_origin(self.uri)
+        options["open_timeout"] = self.timeout if self._open_timeout is None else self._open_timeout
+        plan = _Plan(self, options)
+        if raw is not None:
+            plan.set_raw_lines(raw)
+        return plan
+
+    def _refuse_beside_lines(self) -> None:
+        for name, value in [*self._request_options.items(), ("subprotocols", self._subprotocols)]:
+            if value is not None and value != USER_AGENT:
+                raise ValueError(f"{name} cannot be combined with a list of lines as headers")
+
+
+AioWebsocket = AioWebSocket
+
+
+class _Plan(open_conversation):
+    """How an AioWebSocket opens its connection."""
+
+    def __init__(self, owner: AioWebSocket, options: dict[str, Any]) -> None:
+        on_close = owner._on_close
+        on_message = owner._on_message
+        if on_close is not None:
+            options["on_close"] = lambda connection: on_close(owner)
+        if on_message is not None:
+            options["on_message"] = lambda connection, message: on_message(
+                connection.converse, message
+            )
+        super().__init__(owner.uri, **options)
+        self._read_timeout = owner.read_timeout
+
+    def _new_connection(self, driver: Driver) -> Conversation:
+        connection = super()._new_connection(driver)
+        assert isinstance(connection, Conversation)
+        connection.converse = Converse(connection, self._read_timeout)
+        return connection
+
+
+class Converse:
+    """
+    Sends and receives on the connection of an AioWebSocket.
+
+    Attributes:
+        connection: The ClientConnection underneath, for everything else; its
+            recv returns text as bytes.
+
+    """
+
+    def __init__(self, connection: Conversation, read_timeout: float | None) -> None:
+        self.connection = connection
+        self._read_timeout = None if isinstance(read_timeout, _Default) else read_timeout
+        self._fragment_kind = 0
+
+    @property
+    def get_queue_size(self) -> int:
+        """How many messages wait to be received."""
+        return self.connection.queued
+
+    async def send(
+        self,
+        message: DataLike,
+        fin: bool = True,
+        mask: bool = True,
+        *,
+        binary: bool | None = None,
+    ) -> None:
+        """
+        Send a message.
+
+        Cancelling does not take back a message that has begun to be sent.
+
+        Args:
+            message: str is sent as text; bytes as text when they are UTF-8,
+                else as binary.
+            fin: False starts or continues a message in parts, which the next
+                call with True ends. The first part decides on text or binary;
+                it may end inside a character.
+            mask: True, as RFC 6455 section 5.1 requires of a client.
+            binary: True or False sends it as binary or as text all the same.
+                Say so for data that is not text: random bytes are valid UTF-8
+                surprisingly often, half of all single bytes for example.
+
+        Raises:
+            ConnectionClosed: The connection is closed; it is an
+                asyncio.IncompleteReadError too.
+            TypeError: The message is neither str nor bytes-like.
+            ValueError: mask is false; or binary is False and the message is
+                not UTF-8; or binary contradicts the first part.
+
+        """
+        if not mask:
+            raise ValueError("mask = False, but clients mask (RFC 6455 section 5.1)")
+        if not isinstance(message, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"message must be str or bytes-like, got {type(message).__name__}")
+        if not fin or self._fragment_kind:
+            await self._send_part(message, fin, binary)
+        elif binary is not None:
+            await self.connection.send(message, not binary)
+        elif isinstance(message, str):
+            await self.connection.send(message)
+        else:
+            await self._send_bytes(message)
+
+    async def receive(self, text: bool = False, mask: bool = False) -> Any:
+        """
+        Return the next message as bytes, None for an empty one.
+
+        Cancelling is safe: the message stays queued for the next call.
+
+        Args:
+            text: True returns str instead.
+            mask: False, as RFC 6455 section 5.1 requires of a server.
+
+        Raises:
+            ConnectionClosed: The connection is closed; it is an
+                asyncio.IncompleteReadError too, and after the peer broke the
+                protocol a FrameError.
+            RuntimeError: Another task is already receiving.
+            TimeoutError: read_timeout was given and has passed.
+            UnicodeDecodeError: text is true and the message is not UTF-8; the
+                message is lost.
+            ValueError: mask is true.
+
+        """
+        if mask:
+            raise ValueError("mask = True, but servers never mask (RFC 6455 section 5.1)")
+        if self._read_timeout is None:
+            message = await self.connection.recv()
+        else:
+            async with asyncio.timeout(self._read_timeout):
+                message = await self.connection.recv()
+        if not message:
+            return None
+        return message.decode() if text and isinstance(message, bytes) else message
+
+    def __getattr__(self, name: str) -> NoReturn:
+        _no_attribute(self, name)
+
+    async def _send_bytes(self, message: bytes | bytearray | memoryview) -> None:
+        # The core validates text anyway, so it is asked, before anything is queued.
+        try:
+            await self.connection.send(message, True)
+        except NotText:
+            await self.connection.send(message, False)
+
+    async def _send_part(self, message: DataLike, fin: bool, binary: bool | None) -> None:
+        kind = self._fragment_kind
+        if not kind:
+            kind = _kind_of(message) if binary is None else _BINARY if binary else _TEXT
+        elif binary is not None and (kind == _BINARY) != binary:
+            begun = "binary" if kind == _BINARY else "text"
+            raise ValueError(f"binary = {binary}, but the message was begun as {begun}")
+        connection = self.connection
+        try:
+            pending = connection.send_fragment(kind, fin, message)
+        except _core.Error as error:
+            raise connection._map_error(error) from None
+        self._fragment_kind = 0 if fin else kind
+        if pending:
+            await connection.drain()
+
+
+def _kind_of(message: DataLike) -> int:
+    if isinstance(message, str):
+        return _TEXT
+    try:
+        codecs.utf_8_decode(message, "strict", False)
+    except UnicodeDecodeError:
+        return _BINARY
+    return _TEXT
+
+
+_is_request_line = re.compile(r"GET (\S+) HTTP/1\.1").fullmatch
+_forbidden = re.compile(r"[\x00\r\n]").search
+_REQUIRED = ("Connection", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+
+
+def _request_lines(headers: Iterable[object]) -> list[str]:
+    """
+    Return the lines of a request without the blank one at the end.
+
+    Raises:
+        TypeError: A line is no str.
+        ValueError: A line that cannot be sent, or a missing field.
+
+    """
+    lines = list(headers)
+    while lines and lines[-1] in ("", "\r\n"):
+        lines.pop()
+    if not lines:
+        raise ValueError("headers has no request line, expected one such as 'GET / HTTP/1.1'")
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, str):
+            raise TypeError(f"headers must be a list of str, got {line!r} in line {number}")
+        bad = _forbidden(line)
+        if bad:
+            raise ValueError(f"line {number} of headers holds {bad.group()!r}: {line!r}")
+        if not line:
+            raise ValueError(f"line {number} of headers is empty, expected that of the last only")
+    result = [str(line) for line in lines]
+    if not _is_request_line(result[0]):
+        raise ValueError(f"line 1 of headers is {result[0]!r}, expected 'GET /path HTTP/1.1'")
+    for number, line in enumerate(result[1:], 2):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError(f"line {number} of headers has no colon: {line!r}")
+        check_field(name, value)
+        _refuse_extension(name)
+    for name in _REQUIRED:
+        if not _has_field(result, name):
+            raise ValueError(f"headers has no {name} line")
+    return result
+
+
+def _refuse_extension(name: str) -> None:
+    if name.lower() == "sec-websocket-extensions":
+        raise ValueError("Sec-WebSocket-Extensions: no extension is supported, leave the field out")
+
+
+def _has_field(lines: Iterable[str], name: str) -> bool:
+    return any(line.partition(":")[0].lower() == name.lower() for line in lines)
+
+
+def _merge(lines: list[str], fields: list[tuple[str, str]]) -> list[str]:
+    """Return lines in which fields replace those of the same name, or follow."""
+    for name, value in fields:
+        _refuse_extension(name)
+        line = f"{name}: {value}"
+        same = [
+            index
+            for index, old in enumerate(lines)
+            if index and old.partition(":")[0].lower() == name.lower()
+        ]
+        if same:
+            lines[same[0]] = line
+            for index in reversed(same[1:]):
+                del lines[index]
+        else:
+            lines.append(line)
+    return lines
+
+
+def _last_of_each(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return fields with the last value for each name, in the place of its first."""
+    result: dict[str, tuple[str, str]] = {}
+    for name, value in fields:
+        _refuse_extension(name)
+        result[name.lower()] = name, value
+    return list(result.values())
+
+
+def _default_origin(uri: object) -> str | None:
+    if not isinstance(uri, str):
+        return None
+    scheme, _, rest = uri.partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    bare = re.sub(r":\d*$", "", host)
+    return f"{'https' if scheme.lower() == 'wss' else 'http'}://{bare}" if bare else None
+
+
+_SUBSTITUTES = {
+    "frame": "manipulator.send and manipulator.receive",
+    "hands": "manipulator.connection.request and manipulator.connection.response",
+    "message_queue": "manipulator.get_queue_size",
+    "reader": "manipulator.receive",
+    "writer": "manipulator.send",
+}
+
+
+def _no_attribute(owner: object, name: str) -> NoReturn:
+    text = f"{type(owner).__name__!r} object has no attribute {name!r}"
+    if name in _SUBSTITUTES:
+        text += f", use {_SUBSTITUTES[name]}"
+    raise AttributeError(text, name=name, obj=owner)
