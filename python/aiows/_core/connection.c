@@ -1,0 +1,718 @@
+#include "core.h"
+
+#include <string.h>
+
+// Up to this size sending keeps the GIL: giving it up costs more than the copy.
+enum { LARGE = 16 * 1024 };
+
+// --- queue
+
+int queue_push(Connection *self, PyObject *object, int64_t time_ns)
+{
+	uint32_t size = self->ring != NULL ? self->ring_mask + 1 : 0;
+	if (self->count == size) {
+		uint32_t larger = size == 0 ? 8 : size * 2;
+		Message *ring = larger > size ? PyMem_Malloc(larger * sizeof *ring) : NULL;
+		if (ring == NULL) {
+			Py_DECREF(object);
+			PyErr_NoMemory();
+			return -1;
+		}
+		for (uint32_t i = 0; i < self->count; i++) {
+			ring[i] = self->ring[(self->head + i) & self->ring_mask];
+		}
+		PyMem_Free(self->ring);
+		self->ring = ring;
+		self->ring_mask = larger - 1;
+		self->head = 0;
+	}
+	Message *message = &self->ring[(self->head + self->count) & self->ring_mask];
+	message->object = object;
+	message->time_ns = time_ns;
+	self->count++;
+	return 0;
+}
+
+PyObject *queue_pop(Connection *self)
+{
+	Message message = self->ring[self->head];
+	self->head = (self->head + 1) & self->ring_mask;
+	self->count--;
+	self->received_at = message.time_ns;
+	if (self->paused && self->count <= self->low) {
+		self->paused = false;
+		if (self->handle != NULL) {
+			lib.resume(self->handle);
+		}
+	}
+	return message.object;
+}
+
+PyObject *message_new(Connection *self, const aiows_event *event)
+{
+	const char *data = (const char *)(uintptr_t)event->data;
+	if (event->kind == AIOWS_TEXT && !self->text_as_bytes) {
+		return PyUnicode_DecodeUTF8(data != NULL ? data : "", (Py_ssize_t)event->len, NULL);
+	}
+	return PyBytes_FromStringAndSize(data, (Py_ssize_t)event->len);
+}
+
+// --- arguments
+
+static bool was_made(Connection *self)
+{
+	if (self->state != NULL) {
+		return true;
+	}
+	PyErr_SetString(PyExc_RuntimeError, "Connection.__init__() was not called");
+	return false;
+}
+
+// two_arguments reads (first, second=None) given by position or name.
+static int two_arguments(PyObject *const *args, Py_ssize_t n, PyObject *names, const char *first,
+                         const char *second, PyObject **out_first, PyObject **out_second)
+{
+	PyObject *values[2] = { NULL, NULL };
+	Py_ssize_t n_names = names != NULL ? PyTuple_Size(names) : 0;
+	Py_ssize_t offset = first != NULL ? 0 : 1;
+	if (n + offset > 2) {
+		PyErr_Format(PyExc_TypeError, "expected at most %zd arguments, got %zd", 2 - offset,
+		             n);
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < n; i++) {
+		values[i + offset] = args[i];
+	}
+	for (Py_ssize_t i = 0; i < n_names; i++) {
+		PyObject *name = PyTuple_GetItem(names, i);
+		int place = first != NULL && PyUnicode_CompareWithASCIIString(name, first) == 0 ? 0
+		            : PyUnicode_CompareWithASCIIString(name, second) == 0 ? 1
+		                                                                  : -1;
+		if (place < 0 || values[place] != NULL) {
+			PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
+			return -1;
+		}
+		values[place] = args[n + i];
+	}
+	if (first != NULL && values[0] == NULL) {
+		PyErr_Format(PyExc_TypeError, "missing argument: '%s'", first);
+		return -1;
+	}
+	*out_first = values[0];
+	*out_second = values[1] != NULL ? values[1] : Py_None;
+	return 0;
+}
+
+// message_kind returns AIOWS_TEXT or AIOWS_BINARY, or -1 with TypeError.
+static int message_kind(PyObject *message, PyObject *text)
+{
+	int kind;
+	if (PyUnicode_Check(message)) {
+		kind = AIOWS_TEXT;
+	} else if (PyBytes_Check(message) || PyObject_CheckBuffer(message)) {
+		kind = AIOWS_BINARY;
+	} else {
+		PyErr_Format(PyExc_TypeError, "expected str or a bytes-like object, not %R",
+		             (PyObject *)Py_TYPE(message));
+		return -1;
+	}
+	if (text != Py_None) {
+		int truth = PyObject_IsTrue(text);
+		kind = truth < 0 ? -1 : truth ? AIOWS_TEXT : AIOWS_BINARY;
+	}
+	return kind;
+}
+
+// Payload is the bytes of a str or bytes-like object, in place.
+typedef struct Payload {
+	Py_buffer buffer;
+	const char *data;
+	Py_ssize_t len;
+	bool exported;
+} Payload;
+
+static int payload_open(Payload *payload, PyObject *object)
+{
+	payload->exported = false;
+	if (PyBytes_Check(object)) {
+		return PyBytes_AsStringAndSize(object, (char **)&payload->data, &payload->len);
+	}
+	if (PyUnicode_Check(object)) {
+		payload->data = PyUnicode_AsUTF8AndSize(object, &payload->len);
+		return payload->data != NULL ? 0 : -1;
+	}
+	if (PyObject_GetBuffer(object, &payload->buffer, PyBUF_SIMPLE) < 0) {
+		return -1;
+	}
+	payload->exported = true;
+	payload->data = payload->buffer.buf;
+	payload->len = payload->buffer.len;
+	return 0;
+}
+
+static void payload_close(Payload *payload)
+{
+	if (payload->exported) {
+		PyBuffer_Release(&payload->buffer);
+	}
+}
+
+int send_message(Connection *self, PyObject *object, int kind, uint32_t flags, size_t *len_out)
+{
+	Payload payload;
+	if (payload_open(&payload, object) < 0) {
+		return SEND_RAISED;
+	}
+	aiows_conn *handle = self->handle;
+	size_t len = (size_t)payload.len;
+	int32_t code = AIOWS_ERR_STATE;
+	if (handle != NULL) {
+		code = AIOWS_ERR_BUSY;
+		if (len <= LARGE) {
+			code = lib.send(handle, kind, flags | AIOWS_TRY, payload.data, len);
+		}
+		if (code == AIOWS_ERR_BUSY) {
+			Py_BEGIN_ALLOW_THREADS code =
+				lib.send(handle, kind, flags, payload.data, len);
+			Py_END_ALLOW_THREADS
+		}
+		if (code == AIOWS_ERR_HANDLE && self->status == AIOWS_CLOSED) {
+			code = AIOWS_ERR_CLOSED; // another thread closed the loop meanwhile
+		}
+	}
+	payload_close(&payload);
+	*len_out = len;
+	return code;
+}
+
+// raise_sending raises what a plain call that sends answers with.
+static PyObject *raise_sending(Connection *self, int32_t code)
+{
+	if (code == AIOWS_ERR_CLOSED) {
+		raise_closed(self);
+	} else {
+		raise_conn_error(self, code);
+	}
+	return NULL;
+}
+
+// --- receiving and sending
+
+PyDoc_STRVAR(recv_doc, "recv($self, /, decode=None)\n--\n\n"
+                       "Return the next message: str for TEXT, bytes for BINARY.\n\n"
+                       "decode=True decodes, decode=False does not, whatever came. Cancelling is\n"
+                       "safe: the message stays queued. Raises _closed_exception() once closed\n"
+                       "and empty, _concurrency_error() while another recv waits.");
+
+static PyObject *connection_recv(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+	Connection *self = (Connection *)op;
+	int decode = -1;
+	if (!was_made(self)) {
+		return NULL;
+	}
+	if (n != 0 || names != NULL) {
+		PyObject *unused, *value;
+		if (two_arguments(args, n, names, NULL, "decode", &unused, &value) < 0) {
+			return NULL;
+		}
+		if (value != Py_None && (decode = PyObject_IsTrue(value)) < 0) {
+			return NULL;
+		}
+	}
+	PyObject *awaitable = awaitable_new(self, OP_RECV);
+	if (awaitable != NULL) {
+		((Awaitable *)awaitable)->decode = (int8_t)decode;
+	}
+	return awaitable;
+}
+
+static PyObject *connection_anext(PyObject *op)
+{
+	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_NEXT) : NULL;
+}
+
+PyDoc_STRVAR(send_doc,
+             "send($self, /, message, text=None)\n--\n\n"
+             "Send a message: str as TEXT, a bytes-like object as BINARY; text overrides.\n\n"
+             "The whole message is queued at the first step and goes out even when the await\n"
+             "is cancelled; then it waits while more than write_high bytes are pending.");
+
+static PyObject *connection_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+	Connection *self = (Connection *)op;
+	PyObject *message, *text;
+	if (!was_made(self) ||
+	    two_arguments(args, n, names, "message", "text", &message, &text) < 0) {
+		return NULL;
+	}
+	int kind = message_kind(message, text);
+	if (kind < 0) {
+		return NULL;
+	}
+	Awaitable *awaitable = (Awaitable *)awaitable_new(self, OP_SEND);
+	if (awaitable != NULL) {
+		awaitable->payload = Py_NewRef(message);
+		awaitable->kind = (uint8_t)kind;
+	}
+	return (PyObject *)awaitable;
+}
+
+PyDoc_STRVAR(send_nowait_doc,
+             "send_nowait($self, /, message, text=None)\n--\n\n"
+             "Queue a message from any thread, or raise Error(AGAIN) and queue nothing.");
+
+static PyObject *connection_send_nowait(PyObject *op, PyObject *const *args, Py_ssize_t n,
+                                        PyObject *names)
+{
+	Connection *self = (Connection *)op;
+	PyObject *message, *text;
+	if (!was_made(self) ||
+	    two_arguments(args, n, names, "message", "text", &message, &text) < 0) {
+		return NULL;
+	}
+	int kind = message_kind(message, text);
+	if (kind < 0) {
+		return NULL;
+	}
+	uint64_t epoch = self->writable_epoch;
+	size_t len;
+	int code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED
+	                                        : send_message(self, message, kind, 0, &len);
+	if (code == AIOWS_OK) {
+		Py_RETURN_NONE;
+	}
+	if (code == SEND_RAISED) {
+		return NULL;
+	}
+	if (code == AIOWS_ERR_AGAIN && self->writable_epoch == epoch) {
+		self->writable_owed = true;
+	}
+	return raise_sending(self, code);
+}
+
+PyDoc_STRVAR(send_fragment_doc, "send_fragment($self, kind, fin, data, /)\n--\n\n"
+                                "Queue one frame of a message; True when drain() would wait.");
+
+static PyObject *connection_send_fragment(PyObject *op, PyObject *args)
+{
+	Connection *self = (Connection *)op;
+	int kind, fin;
+	PyObject *data;
+	Payload payload;
+	if (!was_made(self) || !PyArg_ParseTuple(args, "ipO:send_fragment", &kind, &fin, &data) ||
+	    message_kind(data, Py_None) < 0 || payload_open(&payload, data) < 0) {
+		return NULL;
+	}
+	uint64_t epoch = self->writable_epoch;
+	aiows_conn *handle = self->handle;
+	int32_t code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED : AIOWS_ERR_STATE;
+	if (handle != NULL && self->status != AIOWS_CLOSED) {
+		Py_BEGIN_ALLOW_THREADS code = lib.send_fragment(handle, kind, AIOWS_FORCE, fin,
+		                                                payload.data, (size_t)payload.len);
+		Py_END_ALLOW_THREADS
+	}
+	payload_close(&payload);
+	if (code < 0) {
+		return raise_sending(self, code);
+	}
+	if (code == AIOWS_PENDING && self->writable_epoch == epoch) {
+		self->writable_owed = true;
+	}
+	return PyBool_FromLong(code == AIOWS_PENDING && self->writable_owed);
+}
+
+PyDoc_STRVAR(drain_doc, "drain($self, /)\n--\n\n"
+                        "Wait until no more than write_low bytes are pending, if more than\n"
+                        "write_high were.");
+
+static PyObject *connection_drain(PyObject *op, PyObject *unused UNUSED)
+{
+	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_DRAIN) : NULL;
+}
+
+// --- control
+
+static PyObject *control(Connection *self, PyObject *data,
+                         int32_t (*function)(aiows_conn *conn, const void *data, size_t len))
+{
+	Payload payload;
+	if (!was_made(self) || message_kind(data, Py_None) < 0 ||
+	    payload_open(&payload, data) < 0) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	int32_t code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED : AIOWS_ERR_STATE;
+	if (handle != NULL && self->status != AIOWS_CLOSED) {
+		Py_BEGIN_ALLOW_THREADS code = function(handle, payload.data, (size_t)payload.len);
+		Py_END_ALLOW_THREADS
+	}
+	payload_close(&payload);
+	if (code < 0) {
+		return raise_sending(self, code);
+	}
+	Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(ping_doc, "_ping($self, data, /)\n--\n\nQueue a Ping of at most 125 bytes.");
+
+static PyObject *connection_ping(PyObject *op, PyObject *data)
+{
+	return control((Connection *)op, data, lib.ping);
+}
+
+PyDoc_STRVAR(pong_doc, "_pong($self, data, /)\n--\n\nQueue a Pong of at most 125 bytes.");
+
+static PyObject *connection_pong(PyObject *op, PyObject *data)
+{
+	return control((Connection *)op, data, lib.pong);
+}
+
+PyDoc_STRVAR(close_doc, "_close($self, code, reason, /)\n--\n\n"
+                        "Start the close handshake; nothing once closed.");
+
+static PyObject *connection_close(PyObject *op, PyObject *args)
+{
+	Connection *self = (Connection *)op;
+	int close_code;
+	const char *reason;
+	if (!was_made(self) || !PyArg_ParseTuple(args, "is:_close", &close_code, &reason)) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	if (handle == NULL || self->status == AIOWS_CLOSED) {
+		Py_RETURN_NONE;
+	}
+	int32_t code;
+	Py_BEGIN_ALLOW_THREADS code = lib.close(handle, close_code, reason);
+	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED)
+	{
+		raise_conn_error(self, code);
+		return NULL;
+	}
+	if (self->status == AIOWS_OPEN) {
+		self->status = AIOWS_CLOSING;
+	}
+	Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(abort_doc, "_abort($self, /)\n--\n\n"
+                        "End the connection without a close handshake; nothing once closed.");
+
+static PyObject *connection_abort(PyObject *op, PyObject *unused UNUSED)
+{
+	Connection *self = (Connection *)op;
+	if (!was_made(self)) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	if (handle == NULL || self->status == AIOWS_CLOSED) {
+		Py_RETURN_NONE;
+	}
+	int32_t code;
+	Py_BEGIN_ALLOW_THREADS code = lib.abort(handle);
+	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED)
+	{
+		raise_conn_error(self, code);
+		return NULL;
+	}
+	Py_RETURN_NONE;
+}
+
+// --- description
+
+PyDoc_STRVAR(info_doc, "info($self, /)\n--\n\nEvery field of aiows_conn_info_t by its name.");
+
+static PyObject *connection_info(PyObject *op, PyObject *unused UNUSED)
+{
+	return was_made((Connection *)op) ? conn_info((Connection *)op) : NULL;
+}
+
+PyDoc_STRVAR(stats_doc, "stats_($self, /)\n--\n\nEvery field of aiows_conn_stats_t by its name.");
+
+static PyObject *connection_stats(PyObject *op, PyObject *unused UNUSED)
+{
+	return was_made((Connection *)op) ? conn_stats((Connection *)op) : NULL;
+}
+
+PyDoc_STRVAR(error_doc, "error($self, /)\n--\n\n"
+                        "Why it failed or closed; None before that and after a clean end.");
+
+static PyObject *connection_error(PyObject *op, PyObject *unused UNUSED)
+{
+	return was_made((Connection *)op) ? conn_error((Connection *)op) : NULL;
+}
+
+static PyObject *get_state(PyObject *op, void *closure UNUSED)
+{
+	return PyLong_FromLong(((Connection *)op)->status);
+}
+
+static PyObject *get_queued(PyObject *op, void *closure UNUSED)
+{
+	return PyLong_FromUnsignedLong(((Connection *)op)->count);
+}
+
+static PyObject *get_buffered(PyObject *op, void *closure UNUSED)
+{
+	Connection *self = (Connection *)op;
+	size_t bytes = 0;
+	if (self->handle != NULL) {
+		int32_t code = lib.buffered(self->handle, &bytes);
+		if (code < 0 && code != AIOWS_ERR_CLOSED) {
+			raise_error(self->state, code, NULL);
+			return NULL;
+		}
+	}
+	return PyLong_FromSize_t(bytes);
+}
+
+static PyObject *get_received_at(PyObject *op, void *closure UNUSED)
+{
+	return PyLong_FromLongLong(((Connection *)op)->received_at);
+}
+
+static PyObject *get_paused(PyObject *op, void *closure UNUSED)
+{
+	return PyBool_FromLong(((Connection *)op)->paused);
+}
+
+// --- what subclasses replace
+
+static PyObject *hook_nothing(PyObject *op UNUSED, PyObject *unused UNUSED)
+{
+	Py_RETURN_NONE;
+}
+
+static PyObject *hook_closed_exception(PyObject *op, PyObject *unused UNUSED)
+{
+	Connection *self = (Connection *)op;
+	return was_made(self) ? error_new(self->state, AIOWS_ERR_CLOSED, NULL) : NULL;
+}
+
+static PyObject *hook_concurrency_error(PyObject *op UNUSED, PyObject *unused UNUSED)
+{
+	return PyObject_CallFunction(PyExc_RuntimeError, "s",
+	                             "another task is already waiting for a message");
+}
+
+static PyObject *hook_map_error(PyObject *op UNUSED, PyObject *error)
+{
+	return Py_NewRef(error);
+}
+
+// --- life
+
+static int mark_from_object(PyObject *object, uint32_t *out)
+{
+	if (object == Py_None) {
+		*out = UINT32_MAX;
+		return 0;
+	}
+	long value = PyLong_AsLong(object);
+	if (value == -1 && PyErr_Occurred()) {
+		return -1;
+	}
+	if (value < 0 || value >= INT32_MAX) {
+		PyErr_Format(PyExc_ValueError, "max_queue %R is not a number of messages", object);
+		return -1;
+	}
+	*out = (uint32_t)value;
+	return 0;
+}
+
+static int connection_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+	static char *keywords[] = { "loop", "max_queue", "text_as_bytes", "on_message", NULL };
+	Connection *self = (Connection *)op;
+	PyObject *loop, *high = NULL, *low = NULL, *on_message = Py_None;
+	int text_as_bytes = 0;
+	State *state = state_of_base(Py_TYPE(op));
+	if (state == NULL ||
+	    !PyArg_ParseTupleAndKeywords(args, kwargs, "O|$(OO)pO:Connection", keywords, &loop,
+	                                 &high, &low, &text_as_bytes, &on_message)) {
+		return -1;
+	}
+	if (Py_TYPE(loop) != state->loop_type) {
+		PyErr_Format(PyExc_TypeError, "expected Loop, not %R", loop);
+		return -1;
+	}
+	if (self->state != NULL) {
+		PyErr_SetString(PyExc_RuntimeError, "Connection.__init__() was called already");
+		return -1;
+	}
+	uint32_t high_mark = 16, low_mark = 4;
+	if (high != NULL &&
+	    (mark_from_object(high, &high_mark) < 0 || mark_from_object(low, &low_mark) < 0)) {
+		return -1;
+	}
+	if (low_mark > high_mark && low != Py_None) {
+		PyErr_Format(PyExc_ValueError, "max_queue: low mark %R is above high mark %R", low,
+		             high);
+		return -1;
+	}
+	if (on_message != Py_None) {
+		if (!PyCallable_Check(on_message)) {
+			PyErr_Format(PyExc_TypeError, "on_message %R is not callable", on_message);
+			return -1;
+		}
+		self->context = PyObject_CallNoArgs(state->copy_context);
+		if (self->context == NULL) {
+			return -1;
+		}
+		self->on_message = Py_NewRef(on_message);
+	}
+	self->loop = (Loop *)Py_NewRef(loop);
+	self->high = high_mark;
+	self->low = low_mark;
+	self->text_as_bytes = text_as_bytes;
+	self->state = state;
+	return 0;
+}
+
+static int connection_traverse(PyObject *op, visitproc visit, void *arg)
+{
+	Connection *self = (Connection *)op;
+	Py_VISIT(Py_TYPE(op));
+	Py_VISIT((PyObject *)self->loop);
+	Py_VISIT((PyObject *)self->waiter);
+	for (Waiter *waiter = self->senders; waiter != NULL; waiter = waiter->next) {
+		Py_VISIT((PyObject *)waiter);
+	}
+	Py_VISIT((PyObject *)self->spare);
+	Py_VISIT((PyObject *)self->spare_waiter);
+	Py_VISIT(self->on_message);
+	Py_VISIT(self->context);
+	Py_VISIT(self->last_info);
+	Py_VISIT(self->last_stats);
+	Py_VISIT(self->last_error);
+	return 0; // queued messages are str and bytes: no cycle goes through them
+}
+
+// The loop stays until dealloc: it breaks its half of every cycle itself.
+static int connection_clear(PyObject *op)
+{
+	Connection *self = (Connection *)op;
+	if (self->waiter != NULL) {
+		waiter_detach(self->waiter);
+	}
+	while (self->senders != NULL) {
+		waiter_detach(self->senders);
+	}
+	Awaitable *spare = self->spare;
+	Waiter *spare_waiter = self->spare_waiter;
+	self->spare = NULL;
+	self->spare_waiter = NULL;
+	Py_XDECREF((PyObject *)spare);
+	Py_XDECREF((PyObject *)spare_waiter);
+	Py_CLEAR(self->on_message);
+	Py_CLEAR(self->context);
+	Py_CLEAR(self->last_info);
+	Py_CLEAR(self->last_stats);
+	Py_CLEAR(self->last_error);
+	return 0;
+}
+
+static void connection_dealloc(PyObject *op)
+{
+	Connection *self = (Connection *)op;
+	PyTypeObject *type = Py_TYPE(op);
+	PyObject_GC_UnTrack(op);
+	if (self->weakrefs != NULL) {
+		PyObject_ClearWeakRefs(op);
+	}
+	if (self->loop != NULL) {
+		loop_unlink(self->loop, self);
+	}
+	if (self->handle != NULL && !is_finalizing()) {
+		lib.conn_free(self->handle);
+	}
+	connection_clear(op);
+	while (self->count > 0) {
+		self->count--;
+		Py_DECREF(self->ring[self->head].object);
+		self->head = (self->head + 1) & self->ring_mask;
+	}
+	PyMem_Free(self->ring);
+	Py_CLEAR(self->loop);
+	((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+	Py_DECREF(type);
+}
+
+#define HOOK_DOC(name, arguments) name "($self" arguments ", /)\n--\n\n"
+
+static PyMethodDef connection_methods[] = {
+	{ "recv", (PyCFunction)(void (*)(void))connection_recv, METH_FASTCALL | METH_KEYWORDS,
+	  recv_doc },
+	{ "send", (PyCFunction)(void (*)(void))connection_send, METH_FASTCALL | METH_KEYWORDS,
+	  send_doc },
+	{ "send_nowait", (PyCFunction)(void (*)(void))connection_send_nowait,
+	  METH_FASTCALL | METH_KEYWORDS, send_nowait_doc },
+	{ "send_fragment", connection_send_fragment, METH_VARARGS, send_fragment_doc },
+	{ "drain", connection_drain, METH_NOARGS, drain_doc },
+	{ "info", connection_info, METH_NOARGS, info_doc },
+	{ "stats_", connection_stats, METH_NOARGS, stats_doc },
+	{ "error", connection_error, METH_NOARGS, error_doc },
+	{ "_ping", connection_ping, METH_O, ping_doc },
+	{ "_pong", connection_pong, METH_O, pong_doc },
+	{ "_close", connection_close, METH_VARARGS, close_doc },
+	{ "_abort", connection_abort, METH_NOARGS, abort_doc },
+	{ "_on_open", hook_nothing, METH_NOARGS,
+	  HOOK_DOC("_on_open", "") "The handshake is done; no message came before." },
+	{ "_on_failed", hook_nothing, METH_O,
+	  HOOK_DOC("_on_failed", ", error") "It never opened; nothing follows." },
+	{ "_on_ping", hook_nothing, METH_O, HOOK_DOC("_on_ping", ", data") "A Ping came." },
+	{ "_on_pong", hook_nothing, METH_O, HOOK_DOC("_on_pong", ", data") "A Pong came." },
+	{ "_on_closing", hook_nothing, METH_VARARGS,
+	  HOOK_DOC("_on_closing", ", code, reason") "The peer's Close came." },
+	{ "_on_closed", hook_nothing, METH_VARARGS,
+	  HOOK_DOC("_on_closed",
+	           ", code, reason, sent, flags") "It ended; receivers that wait are woken next." },
+	{ "_closed_exception", hook_closed_exception, METH_NOARGS,
+	  HOOK_DOC("_closed_exception", "") "A fresh exception for a closed connection." },
+	{ "_concurrency_error", hook_concurrency_error, METH_NOARGS,
+	  HOOK_DOC("_concurrency_error", "") "A fresh exception for a second receiver." },
+	{ "_map_error", hook_map_error, METH_O,
+	  HOOK_DOC("_map_error", ", error") "The exception to raise for an Error." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef connection_getset[] = {
+	{ "state", get_state, NULL, "0 connecting, 1 open, 2 closing, 3 closed.", NULL },
+	{ "queued", get_queued, NULL, "Messages that wait for recv().", NULL },
+	{ "buffered", get_buffered, NULL, "Bytes accepted and not yet written.", NULL },
+	{ "received_at", get_received_at, NULL,
+	  "CLOCK_MONOTONIC ns of the socket read of the last message returned.", NULL },
+	{ "paused", get_paused, NULL, "Whether the queue holds the peer back.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyMemberDef connection_members[] = {
+	{ "__weaklistoffset__", T_PYSSIZET, offsetof(Connection, weakrefs), READONLY, NULL },
+	{ NULL, 0, 0, 0, NULL },
+};
+
+PyDoc_STRVAR(connection_doc,
+             "Connection(loop, *, max_queue=(16, 4), text_as_bytes=False, on_message=None)\n"
+             "--\n\n"
+             "One WebSocket connection; made first, then started by Loop.connect or\n"
+             "Request.accept.\n\n"
+             "max_queue: above the first mark of queued messages the peer is held back, at or\n"
+             "below the second no more; None is no bound.");
+
+static PyType_Slot connection_slots[] = {
+	{ Py_tp_doc, (void *)connection_doc },   { Py_tp_new, PyType_GenericNew },
+	{ Py_tp_init, connection_init },         { Py_tp_methods, connection_methods },
+	{ Py_tp_getset, connection_getset },     { Py_tp_members, connection_members },
+	{ Py_am_aiter, PyObject_SelfIter },      { Py_am_anext, connection_anext },
+	{ Py_tp_traverse, connection_traverse }, { Py_tp_clear, connection_clear },
+	{ Py_tp_dealloc, connection_dealloc },   { 0, NULL },
+};
+
+PyType_Spec connection_spec = {
+	.name = "aiows._core.Connection",
+	.basicsize = sizeof(Connection),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+	         Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = connection_slots,
+};

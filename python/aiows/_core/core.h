@@ -1,0 +1,327 @@
+// core.h: what the files of the extension aiows._core share.
+//
+// The extension knows asyncio's task protocol and aiows.h, nothing of URIs,
+// headers or the names of exceptions: those are the Python modules' above it.
+#ifndef AIOWS_CORE_H
+#define AIOWS_CORE_H
+
+#include <pyconfig.h>
+#ifdef Py_GIL_DISABLED
+#error "aiows does not support free-threaded builds of Python yet"
+#endif
+
+// The oldest supported headers: those of 3.12 and later leave out reference counts
+// that 3.11 needs.
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030b0000
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "aiows.h"
+#include "library.h"
+
+// UNUSED marks the parameter that a CPython signature wants and nothing reads.
+#define UNUSED __attribute__((unused))
+
+// replace puts value, which it steals, into *slot.
+static inline void replace(PyObject **slot, PyObject *value)
+{
+	PyObject *old = *slot;
+	*slot = value;
+	Py_XDECREF(old);
+}
+
+// call_one is PyObject_CallOneArg, which the limited API lacks.
+static inline PyObject *call_one(PyObject *function, PyObject *argument)
+{
+	return PyObject_CallFunctionObjArgs(function, argument, NULL);
+}
+
+// CORE_NAMES are the attribute names looked up at run time, interned once.
+#define CORE_NAMES(X)                                                                              \
+	X(call_soon)                                                                               \
+	X(call_exception_handler)                                                                  \
+	X(is_closed)                                                                               \
+	X(remove_reader)                                                                           \
+	X(context)                                                                                 \
+	X(run)                                                                                     \
+	X(code)                                                                                    \
+	X(os_errno)                                                                                \
+	X(close_code)                                                                              \
+	X(http_status)                                                                             \
+	X(message)                                                                                 \
+	X(_on_open)                                                                                \
+	X(_on_failed)                                                                              \
+	X(_on_ping)                                                                                \
+	X(_on_pong)                                                                                \
+	X(_on_closing)                                                                             \
+	X(_on_closed)                                                                              \
+	X(_closed_exception)                                                                       \
+	X(_concurrency_error)                                                                      \
+	X(_map_error)
+
+// State is what one module object owns.
+typedef struct State {
+	PyTypeObject *loop_type;
+	PyTypeObject *connection_type;
+	PyTypeObject *awaitable_type;
+	PyTypeObject *waiter_type;
+	PyTypeObject *tls_type;
+	PyTypeObject *listener_type;
+	PyTypeObject *request_type;
+	PyObject *error_type;
+	PyObject *closed_ok; // set_closed_ok: ends async for
+	// Of asyncio and contextvars, imported by the first Loop.
+	PyObject *cancelled_error;
+	PyObject *invalid_state_error;
+	PyObject *running_loop;  // asyncio._get_running_loop
+	PyObject *current_task;  // asyncio.current_task where it is C (3.12), else NULL
+	PyObject *current_tasks; // the dict behind it, else NULL
+	PyObject *copy_context;
+	bool asyncio_imported;
+#define X(name) PyObject *s_##name;
+	CORE_NAMES(X)
+#undef X
+} State;
+
+typedef struct Loop Loop;
+typedef struct Connection Connection;
+typedef struct Awaitable Awaitable;
+typedef struct Waiter Waiter;
+typedef struct Listener Listener;
+
+enum { EVENTS_PER_POLL = 128 };
+
+struct Loop {
+	PyObject_HEAD State *state;
+	PyObject
+		*asyncio_loop; // a weak reference, so that a map from loops to Loops empties itself
+	PyObject *on_idle; // or NULL
+	PyObject *weakrefs;
+	aiows_loop *handle; // NULL: closed
+	Connection *connections; // all that have a handle; the registered ones are owned
+	Listener *listeners; // owned until closed and the batch in hand is done
+	Py_ssize_t n_registered;
+	Py_ssize_t n_listening;
+	aiows_event *events; // EVENTS_PER_POLL of them
+	size_t n_events; // in the batch in hand
+	size_t next_event; // first one that was not dispatched
+	uint64_t batch_bytes;
+	uint32_t quick; // completions since a task was last suspended
+	int8_t can_step; // 1, 0, or -1: not asked yet in this call of ready
+	bool dispatching; // inside ready
+	bool closed; // close was called; the handle may live until ready returns
+	bool idle_due; // the last connection or listener went
+};
+
+// Message is one element of a connection's queue.
+typedef struct Message {
+	PyObject *object; // str or bytes
+	int64_t time_ns;
+} Message;
+
+struct Connection {
+	PyObject_HEAD State *state; // NULL before __init__
+	Loop *loop; // owned, and kept until dealloc
+	aiows_conn *handle;
+	Message *ring; // a power of two of them, or NULL
+	uint32_t ring_mask;
+	uint32_t head;
+	uint32_t count;
+	uint32_t high; // pause above it; UINT32_MAX: never
+	uint32_t low; // resume at or below it
+	int64_t received_at;
+	Awaitable *receiver; // the suspended or scheduled recv, borrowed
+	Waiter *waiter; // its waiter while attached
+	Waiter *senders; // attached waiters of send and drain, oldest first
+	Waiter *last_sender;
+	Awaitable *spare; // finished, for the next recv or send
+	Waiter *spare_waiter; // used, for the next suspension
+	uint64_t writable_epoch; // WRITABLE events dispatched
+	PyObject *on_message; // or NULL
+	PyObject *context; // captured for on_message
+	PyObject *last_info; // of a closed Loop's connection
+	PyObject *last_stats;
+	PyObject *last_error;
+	PyObject *weakrefs;
+	Connection *previous; // of loop->connections
+	Connection *next;
+	uint8_t status; // AIOWS_CONNECTING to AIOWS_CLOSED, as far as dispatched
+	bool registered;
+	bool paused;
+	bool writable_owed;
+	bool text_as_bytes;
+	bool muted; // on_message failed: the rest is dropped
+};
+
+enum { OP_RECV, OP_NEXT, OP_SEND, OP_DRAIN };
+
+struct Awaitable {
+	PyObject_HEAD Connection *conn; // NULL once finished
+	PyObject *payload; // OP_SEND: the message
+	Waiter *waiter;
+	uint8_t op;
+	uint8_t phase;
+	uint8_t kind; // OP_SEND: AIOWS_TEXT or AIOWS_BINARY
+	int8_t decode; // OP_RECV: 1, 0, or -1: as it came
+};
+
+// Waiter is the future that a task awaits: it has one callback, which the reader
+// callback of the loop may call directly.
+enum { WAITER_PENDING, WAITER_DONE, WAITER_CANCELLED };
+enum { PLACE_NONE, PLACE_RECEIVER, PLACE_SENDER };
+
+#define EPOCH_CLOSED (UINT64_MAX - 1) // of a waiter that only CLOSED wakes
+#define EPOCH_ALL UINT64_MAX // wakes every one
+
+struct Waiter {
+	PyObject_HEAD Connection *conn; // NULL while spare
+	PyObject *callback;
+	PyObject *context;
+	PyObject *cancel_message;
+	Waiter *previous; // of conn->senders
+	Waiter *next;
+	uint64_t epoch; // PLACE_SENDER: the connection's writable_epoch, or EPOCH_CLOSED
+	uint8_t status;
+	uint8_t place;
+	bool result_read;
+	char blocking; // _asyncio_future_blocking
+};
+
+struct Listener {
+	PyObject_HEAD Loop *loop;
+	aiows_listener *handle; // NULL: closed
+	PyObject *on_request;
+	Listener *next; // of loop->listeners
+	int32_t port;
+};
+
+typedef struct TLS {
+	PyObject_HEAD aiows_tls *handle;
+} TLS;
+
+// --- module.c
+extern PyModuleDef core_module;
+State *state_of_base(PyTypeObject *type); // of the first base that is ours
+int import_asyncio(State *state);
+bool is_finalizing(void); // the process ends: Go must not be entered
+
+// --- errors.c
+PyObject *error_type_new(void);
+PyObject *error_new(State *state, int32_t code, const aiows_error *error);
+void raise_error(State *state, int32_t code, const aiows_error *error);
+void raise_conn_error(Connection *conn, int32_t code); // by way of _map_error
+void raise_object(PyObject *exception); // steals; NULL: already raised
+void raise_closed(Connection *conn);
+void raise_concurrency(Connection *conn);
+PyObject *text_lenient(const char *data, Py_ssize_t len); // UTF-8 with surrogateescape
+
+// --- options.c
+typedef struct Field {
+	const char *name;
+	uint8_t type;
+	uint16_t offset;
+	uint16_t count; // FIELD_STRINGS, FIELD_HEADERS: offset of the number of them
+} Field;
+
+enum {
+	FIELD_INT32,
+	FIELD_UINT16,
+	FIELD_UINT32,
+	FIELD_INT64,
+	FIELD_UINT64,
+	FIELD_BOOL, // int32_t
+	FIELD_STRING,
+	FIELD_STRINGS,
+	FIELD_HEADERS,
+	FIELD_BYTES, // pointer and length, for reading only
+	FIELD_TLS,
+};
+
+// Scratch keeps what an option struct points at alive.
+typedef struct Scratch {
+	PyObject *objects; // list
+	void *blocks[8];
+	int n_blocks;
+} Scratch;
+
+extern const Field conn_fields[];
+extern const Field connect_fields[];
+extern const Field listen_fields[];
+extern const Field accept_fields[];
+extern const Field tls_fields[];
+int scratch_init(Scratch *scratch);
+void scratch_free(Scratch *scratch);
+// set_fields sets the options named in kwargs, each in the first table that has it;
+// None leaves the default. tables and targets end with NULL.
+int set_fields(State *state, Scratch *scratch, PyObject *kwargs, const Field *const *tables,
+               void *const *targets);
+int headers_from_object(Scratch *scratch, PyObject *object, const aiows_header **out, size_t *n);
+const char *text_from_object(Scratch *scratch, PyObject *object);
+
+// --- info.c
+PyObject *fields_to_dict(const Field *fields, const void *source);
+PyObject *headers_to_list(const aiows_header *headers, size_t n);
+PyObject *strings_to_list(const char *const *strings, size_t n);
+PyObject *conn_info(Connection *conn);
+PyObject *conn_stats(Connection *conn);
+PyObject *conn_error(Connection *conn);
+void conn_remember(Connection *conn); // keeps the three above, as the handle ends
+PyObject *loop_stats(Loop *loop);
+
+// --- loop.c
+extern PyType_Spec loop_spec;
+PyObject *loop_asyncio(Loop *loop); // new reference; RuntimeError when it is gone
+int loop_check(Loop *loop);
+void loop_add(Loop *loop, Connection *conn); // before the handle exists
+void loop_forget(Loop *loop, Connection *conn); // drops the registration
+void loop_unlink(Loop *loop, Connection *conn);
+void loop_finish_close(Loop *loop);
+void loop_drop(Loop *loop, bool wake);
+void loop_wake(Loop *loop); // has ready called again
+int loop_call_soon(Loop *loop, PyObject *callback, PyObject *argument, PyObject *context);
+
+// --- dispatch.c
+PyObject *loop_ready(Loop *loop, PyObject *unused);
+int report_exception(Loop *loop, PyObject *subject, const char *message);
+
+// --- connection.c
+extern PyType_Spec connection_spec;
+PyObject *message_new(Connection *conn, const aiows_event *event);
+int queue_push(Connection *conn, PyObject *object, int64_t time_ns); // steals
+PyObject *queue_pop(Connection *conn);
+// send_message returns what aiows_send did, or SEND_RAISED with an exception set.
+enum { SEND_RAISED = INT32_MIN };
+int send_message(Connection *conn, PyObject *payload, int kind, uint32_t flags, size_t *len_out);
+
+// --- awaitable.c
+extern PyType_Spec awaitable_spec;
+PyObject *awaitable_new(Connection *conn, int op);
+
+// --- waiter.c
+extern PyType_Spec waiter_spec;
+Waiter *waiter_new(Connection *conn);
+void waiter_attach_receiver(Waiter *waiter, Awaitable *receiver);
+void waiter_attach_sender(Waiter *waiter, uint64_t epoch);
+void waiter_detach(Waiter *waiter);
+void waiter_recycle(Waiter *waiter); // steals
+int waiter_wake(Waiter *waiter, bool step);
+int wake_receiver(Connection *conn, bool step);
+int wake_senders(Connection *conn, uint64_t epoch, bool step);
+
+// --- listener.c
+extern PyType_Spec listener_spec;
+extern PyType_Spec request_spec;
+PyObject *listener_new(Loop *loop, PyObject *args, PyObject *kwargs);
+int listener_dispatch(Listener *listener, aiows_request *request);
+void listener_shut(Listener *listener);
+
+// --- tls.c
+extern PyType_Spec tls_spec;
+
+#endif
