@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Self
 from . import _core
 from ._conversation import Conversation, NotText, open_conversation
 from ._loop import Driver
-from ._options import LoggerLike, callback, milliseconds
+from ._options import LoggerLike, callback, milliseconds, subprotocol_list
 from .client import USER_AGENT
 from .close_codes import CloseCode
 from .connection import DataLike
@@ -133,7 +133,7 @@ class AioWebSocket:
             raise TypeError(f"on_open must be callable, got {on_open!r}")
         milliseconds("timeout", timeout)
         milliseconds("read_timeout", read_timeout)
-        self._subprotocols = list(subprotocols) if subprotocols is not None else None
+        self._subprotocols = subprotocol_list(subprotocols)
         fields = None if additional_headers is None else field_list(additional_headers)
         self._request_options: dict[str, Any] = {
             "origin": origin,
@@ -268,7 +268,8 @@ class AioWebSocket:
         return plan
 
     def _refuse_beside_lines(self) -> None:
-        for name, value in [*self._request_options.items(), ("subprotocols", self._subprotocols)]:
+        options = self._request_options | {"subprotocols": self._subprotocols or None}
+        for name, value in options.items():
             if value is not None and value != USER_AGENT:
                 raise ValueError(f"{name} cannot be combined with a list of lines as headers")
 

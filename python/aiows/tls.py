@@ -8,6 +8,7 @@ Whatever the core cannot honour raises an exception that names it.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import ssl
@@ -286,13 +287,11 @@ def create_default_context(
 
 def environment_tls() -> _core.TLS | None:
     """Return what SSL_CERT_FILE and SSL_CERT_DIR ask for, None when they are not set."""
-    # Python's view of them: the library sees only the environment that the
-    # process started with.
     authorities = _environment_authorities()
     if authorities is None:
         return None
     global _environment
-    if _environment is None or _environment[0] != authorities:
+    if _environment is None or _environment[0] is not authorities:
         _environment = authorities, _new_tls({"ca_pem": authorities})
     return _environment[1]
 
@@ -301,13 +300,18 @@ _environment: tuple[str, _core.TLS] | None = None
 
 
 def _environment_authorities() -> str | None:
-    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
-        return None
+    # Python's view of them: the library sees only the environment that the
+    # process started with.
+    names = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return _named_authorities(*names) if any(names) else None
+
+
+@functools.lru_cache(maxsize=1)
+def _named_authorities(file: str | None, directory: str | None) -> str:
     authorities = _system_authorities()
     if not authorities:
         raise ValueError(
-            "SSL_CERT_FILE and SSL_CERT_DIR name no certificates: "
-            f"{os.environ.get('SSL_CERT_FILE')!r}, {os.environ.get('SSL_CERT_DIR')!r}"
+            f"no certificates in SSL_CERT_FILE = {file!r} and SSL_CERT_DIR = {directory!r}"
         )
     return authorities
 

@@ -1,0 +1,87 @@
+"""Rules for tests of the Python package: coroutine tests, leak checks, servers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from servers.fixtures import (  # noqa: F401
+    aiohttp_server,
+    any_server,
+    any_tls_server,
+    certificates,
+    picows_server,
+    raw_server,
+    websockets_server,
+    websockets_tls_server,
+)
+
+# Far above what any test takes: it only ends one that hangs.
+HANG_S = 120.0
+SETTLE_S = 5.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run coroutine tests in an asyncio loop of their own, in debug mode."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+
+    async def limited() -> None:
+        async with asyncio.timeout(HANG_S):
+            await pyfuncitem.obj(**arguments)
+
+    factory = pyfuncitem.funcargs.get("loop_factory")
+    with asyncio.Runner(debug=True, loop_factory=factory) as runner:
+        runner.get_loop().slow_callback_duration = HANG_S
+        runner.run(limited())
+    return True
+
+
+def descriptors() -> dict[str, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def library() -> None:
+    """Load the library, so that what it keeps does not look like a leak of a test."""
+    from aiows import _library
+
+    _library.load()
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(library: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a descriptor or a Python thread behind."""
+    # Servers first: their pipes are no leak.
+    for name in request.fixturenames:
+        if "server" in name or name == "certificates":
+            request.getfixturevalue(name)
+    gc.collect()
+    before = descriptors()
+    threads = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        gc.collect()
+        left = {name: path for name, path in descriptors().items() if name not in before}
+        alive = set(threading.enumerate()) - threads
+        if not (left or alive) or time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    assert not left, f"descriptors left open: {left}"
+    assert not alive, f"threads left: {alive}"
