@@ -149,7 +149,11 @@ fmt: .venv/.lint ## format every file
 
 # ---------------------------------------------------------------- the rest
 
-bench: build .venv/.tests ## measure against other clients
+.venv/.bench: tests/bench/requirements.txt .venv/.tests
+	$(PIP) -r tests/bench/requirements.txt
+	touch $@
+
+bench: build .venv/.bench ## measure against other clients; ARGS reach tests/bench
 	$(PY) tests/bench $(ARGS)
 
 fuzz: | .venv/.base ## run each fuzz target for FUZZTIME (10s)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ROOT
+from support import ROOT, run
 
 PYTEST = """
 import pytest
@@ -39,7 +39,9 @@ func TestPasses(t *testing.T) {}
 
 
 def outcome(command: list[str], folder: Path, ci: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CI": ci, "GOFLAGS": "-modcacherw"}
+    goroot = run(sys.executable, ROOT / "python" / "aiows_build.py", "goroot").stdout.strip()
+    path = os.pathsep.join([f"{goroot}/bin", os.environ["PATH"]])
+    environment = {**os.environ, "CI": ci, "GOFLAGS": "-modcacherw", "PATH": path}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
