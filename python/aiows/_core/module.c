@@ -162,16 +162,24 @@ static PyMethodDef core_methods[] = {
 
 static int add_error_codes(PyObject *module)
 {
-	PyObject *codes = Py_BuildValue("{"
-#define X(name, number, text) "s:i,"
-	                                AIOWS_ERROR_MAP(X)
+	static const struct {
+		const char *name;
+		int number;
+	} codes[] = {
+#define X(name, number, text) { #name, number },
+		AIOWS_ERROR_MAP(X)
 #undef X
-	                                "}"
-#define X(name, number, text) , #name, number
-	                                AIOWS_ERROR_MAP(X)
-#undef X );
-	int result = codes != NULL ? PyModule_AddObjectRef(module, "ERRORS", codes) : -1;
-	Py_XDECREF(codes);
+	};
+	PyObject *dict = PyDict_New();
+	for (size_t i = 0; dict != NULL && i < sizeof codes / sizeof codes[0]; i++) {
+		PyObject *number = PyLong_FromLong(codes[i].number);
+		if (number == NULL || PyDict_SetItemString(dict, codes[i].name, number) < 0) {
+			Py_CLEAR(dict);
+		}
+		Py_XDECREF(number);
+	}
+	int result = dict != NULL ? PyModule_AddObjectRef(module, "ERRORS", dict) : -1;
+	Py_XDECREF(dict);
 	return result;
 }
 
