@@ -150,7 +150,10 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 		RawLines:     a.strings("raw_lines", o.raw_lines, o.n_raw_lines),
 		Conn:         a.conn(o.conn),
 	}
-	if out.RawLines != nil && o.user_agent == nil {
+	if out.RawLines != nil {
+		if o.user_agent != nil || o.origin != nil || o.n_headers != 0 || o.n_subprotocols != 0 {
+			a.refuse("raw_lines are the whole request, expected no origin, user_agent, subprotocols or headers beside them")
+		}
 		out.UserAgent = ""
 	}
 	return out

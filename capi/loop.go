@@ -104,6 +104,11 @@ func go_poll(h C.uintptr_t, events *C.aiows_event, cap C.size_t, mode C.int32_t,
 		return C.AIOWS_OK
 	}
 	n, woke, err := l.ws.Poll(unsafe.Slice((*libws.Event)(unsafe.Pointer(events)), int(cap)), mode&C.POLL_TRY != 0)
+	if l.freed.Load() {
+		// What the events point to goes with the loop.
+		l.rouse()
+		return C.AIOWS_ERR_HANDLE
+	}
 	if err != nil {
 		return result(err)
 	}
@@ -116,9 +121,6 @@ func go_poll(h C.uintptr_t, events *C.aiows_event, cap C.size_t, mode C.int32_t,
 		}
 		out.fd = C.int32_t(l.ws.FD())
 		return C.SHIM_WAIT
-	}
-	if l.freed.Load() {
-		l.rouse()
 	}
 	return C.AIOWS_OK
 }

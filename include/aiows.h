@@ -37,7 +37,8 @@
 //              connect afterwards, or start children with posix_spawn.
 //   Signals    a handler that the program installs after loading the library
 //              must be set with SA_ONSTACK, as the Go runtime inside requires.
-//              SIGPIPE is never raised by this library.
+//              SIGPIPE is never raised by this library. SIGCHLD wants a handler:
+//              the runtime's threads take it from signalfd and sigwait.
 //   dlclose    has no effect; load with RTLD_NODELETE or link directly.
 #ifndef AIOWS_H
 #define AIOWS_H

@@ -1,0 +1,105 @@
+"""
+The `websockets` server that the C tests talk to, a process of its own.
+
+Prints its ports, ws and wss, as JSON. What a connection does follows its path:
+
+    /echo      returns every message
+    /ping      sends a Ping "are you there", then the payload of the Pong as text
+    /close     closes with 4001 "on purpose"
+    /flood     sends 10,000 binary messages of 100 bytes
+    /headers   sends the request's fields as JSON
+    /deaf      reads nothing until the client leaves
+    /drop      closes the socket without a Close frame
+    /missing   answers 404 with a body
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import json
+import logging
+import ssl
+import sys
+from collections.abc import Sequence
+
+from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.datastructures import Headers
+
+
+async def echo(ws: ServerConnection) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+async def ping(ws: ServerConnection) -> None:
+    await (await ws.ping("are you there"))
+    await ws.send("thank you")
+    await echo(ws)
+
+
+async def close(ws: ServerConnection) -> None:
+    await ws.close(4001, "on purpose")
+
+
+async def flood(ws: ServerConnection) -> None:
+    for i in range(10_000):
+        await ws.send(i.to_bytes(4, "big") * 25)
+    await echo(ws)
+
+
+async def headers(ws: ServerConnection) -> None:
+    await ws.send(json.dumps(list(ws.request.headers.raw_items())))
+    await echo(ws)
+
+
+async def deaf(ws: ServerConnection) -> None:
+    ws.transport.pause_reading()
+    await ws.send("asleep")
+    await asyncio.sleep(1)
+    ws.transport.resume_reading()
+    async for _ in ws:
+        pass
+
+
+async def drop(ws: ServerConnection) -> None:
+    ws.transport.abort()
+
+
+PATHS = {f"/{f.__name__}": f for f in (echo, ping, close, flood, headers, deaf, drop)}
+
+
+async def handler(ws: ServerConnection) -> None:
+    await PATHS[ws.request.path.partition("?")[0]](ws)
+
+
+def refuse(ws: ServerConnection, request: Request) -> Response | None:
+    if request.path.partition("?")[0] in PATHS:
+        return None
+    fields = Headers({"X-Reason": "no such path", "Content-Length": "7"})
+    return Response(http.HTTPStatus.NOT_FOUND.value, "Not Found", fields, b"nothing")
+
+
+def choose(ws: ServerConnection, offered: Sequence[str]) -> str | None:
+    return "chat" if "chat" in offered else None
+
+
+async def main(cert: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert)
+    options = {"process_request": refuse, "select_subprotocol": choose, "max_size": None}
+    async with (
+        serve(handler, "127.0.0.1", 0, **options) as plain,
+        serve(handler, "127.0.0.1", 0, ssl=context, **options) as secure,
+    ):
+        ports = [next(iter(s.sockets)).getsockname()[1] for s in (plain, secure)]
+        print(json.dumps(ports), flush=True)
+        # The tests end the process by closing its input.
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        plain.close(close_connections=True)
+        secure.close(close_connections=True)
+
+
+if __name__ == "__main__":
+    logging.getLogger("websockets").setLevel(logging.CRITICAL + 1)  # tests abort on purpose
+    asyncio.run(main(sys.argv[1]))
