@@ -8,16 +8,21 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+import uvloop
 from servers.fixtures import (  # noqa: F401
     aiohttp_server,
+    aiohttp_tls_server,
     any_server,
     any_tls_server,
     certificates,
+    peer_server,
     picows_server,
+    picows_tls_server,
     raw_server,
+    raw_tls_server,
     websockets_server,
     websockets_tls_server,
 )
@@ -85,3 +90,9 @@ def no_leaks(library: None, request: pytest.FixtureRequest) -> Iterator[None]:
         time.sleep(0.01)
     assert not left, f"descriptors left open: {left}"
     assert not alive, f"threads left: {alive}"
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Run a coroutine test in each kind of event loop."""
+    return uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop

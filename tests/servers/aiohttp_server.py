@@ -10,6 +10,7 @@ from common import (
     FRAGMENTED_TEXT,
     SUBPROTOCOLS,
     Closes,
+    Requests,
     announce,
     arguments,
     burst,
@@ -19,10 +20,13 @@ from common import (
 )
 
 closes = Closes()
+requests = Requests()
 
 
 async def handler(request: web.Request) -> web.StreamResponse:
     target = request.raw_path
+    headers = [(name.decode(), value.decode()) for name, value in request.raw_headers]
+    requests.add(target, headers)
     path, query = route(target)
     if path == "/status":
         code = int(query.get("code", "404"))
@@ -83,6 +87,8 @@ async def serve_path(
         return
     elif path == "/closes":
         await socket.send_str(closes.text())
+    elif path == "/requests":
+        await socket.send_str(requests.text())
     async for message in socket:
         if message.type is WSMsgType.TEXT:
             await socket.send_str(message.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import json
 import ssl
 import struct
@@ -62,3 +63,18 @@ class Closes:
 
     def text(self) -> str:
         return json.dumps(self._seen)
+
+
+class Requests:
+    """Remembers the fields of the newest requests."""
+
+    def __init__(self) -> None:
+        self._seen: collections.deque[tuple[str, list[tuple[str, str]]]] = collections.deque(
+            maxlen=50
+        )
+
+    def add(self, target: str, headers: list[tuple[str, str]]) -> None:
+        self._seen.append((target, headers))
+
+    def text(self) -> str:
+        return json.dumps(list(self._seen))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from servers.launch import ServerProcess
+from servers.launch import ServerProcess, arguments_for
 
 LIBRARIES = ("websockets_server", "aiohttp_server", "picows_server")
 
@@ -74,18 +74,49 @@ def any_server(request: pytest.FixtureRequest) -> ServerProcess:
     return server
 
 
-@pytest.fixture(scope="session", params=LIBRARIES)
-def any_tls_server(
-    request: pytest.FixtureRequest, certificates: Certificates
-) -> Iterator[ServerProcess]:
-    """Each of the three libraries in turn, over TLS."""
-    arguments = ("--cert", str(certificates.cert), "--key", str(certificates.key))
-    with ServerProcess(request.param, *arguments, secure=True) as server:
+@pytest.fixture(scope="session")
+def websockets_tls_server(certificates: Certificates) -> Iterator[ServerProcess]:
+    with tls_process("websockets_server", certificates) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def websockets_tls_server(certificates: Certificates) -> Iterator[ServerProcess]:
-    arguments = ("--cert", str(certificates.cert), "--key", str(certificates.key))
-    with ServerProcess("websockets_server", *arguments, secure=True) as server:
+def aiohttp_tls_server(certificates: Certificates) -> Iterator[ServerProcess]:
+    with tls_process("aiohttp_server", certificates) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def picows_tls_server(certificates: Certificates) -> Iterator[ServerProcess]:
+    with tls_process("picows_server", certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def raw_tls_server(certificates: Certificates) -> Iterator[ServerProcess]:
+    with tls_process("raw", certificates) as server:
+        yield server
+
+
+def tls_process(program: str, certificates: Certificates) -> ServerProcess:
+    arguments = arguments_for(certificates.cert, certificates.key)
+    return ServerProcess(program, *arguments, secure=True)
+
+
+@pytest.fixture(scope="session", params=LIBRARIES)
+def any_tls_server(request: pytest.FixtureRequest) -> ServerProcess:
+    """Each of the three libraries in turn, over TLS."""
+    server = request.getfixturevalue(request.param.replace("_server", "_tls_server"))
+    assert isinstance(server, ServerProcess)
+    return server
+
+
+@pytest.fixture(
+    scope="session",
+    params=[name for library in LIBRARIES for name in (library, f"{library[:-7]}_tls_server")],
+)
+def peer_server(request: pytest.FixtureRequest) -> ServerProcess:
+    """Each of the three libraries in turn, over ws and over wss."""
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, ServerProcess)
+    return server

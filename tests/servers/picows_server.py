@@ -11,6 +11,7 @@ from common import (
     FRAGMENTED_TEXT,
     SUBPROTOCOLS,
     Closes,
+    Requests,
     announce,
     arguments,
     burst,
@@ -20,6 +21,7 @@ from common import (
 )
 
 closes = Closes()
+requests = Requests()
 
 
 class Listener(picows.WSListener):  # type: ignore[misc]
@@ -28,6 +30,7 @@ class Listener(picows.WSListener):  # type: ignore[misc]
         self.subprotocol = subprotocol
         self.target = request.path.decode()
         self.path, self.query = route(self.target)
+        requests.add(self.target, list(request.headers.items()))
         self.kind: Any = None
         self.parts: list[bytes] = []
         self.closed = 1006, ""
@@ -51,6 +54,8 @@ class Listener(picows.WSListener):  # type: ignore[misc]
             transport.send_ping(self.query.get("data", "").encode())
         elif self.path == "/closes":
             self.send_text(transport, closes.text())
+        elif self.path == "/requests":
+            self.send_text(transport, requests.text())
 
     def send_text(self, transport: picows.WSTransport, text: str) -> None:
         transport.send(picows.WSMsgType.TEXT, text.encode())

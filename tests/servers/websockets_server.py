@@ -11,6 +11,7 @@ from common import (
     FRAGMENTED_TEXT,
     SUBPROTOCOLS,
     Closes,
+    Requests,
     announce,
     arguments,
     burst,
@@ -22,6 +23,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 closes = Closes()
+requests = Requests()
 
 
 async def pieces(parts: list[Any]) -> AsyncIterator[Any]:
@@ -38,6 +40,7 @@ async def echo(connection: ServerConnection) -> None:
 async def handler(connection: ServerConnection) -> None:
     assert connection.request is not None
     target = connection.request.path
+    requests.add(target, list(connection.request.headers.raw_items()))
     path, query = route(target)
     try:
         await serve_path(connection, path, query, target)
@@ -76,6 +79,8 @@ async def serve_path(
         connection.transport.abort()
     elif path == "/closes":
         await connection.send(closes.text())
+    elif path == "/requests":
+        await connection.send(requests.text())
     await echo(connection)
 
 
