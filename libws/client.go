@@ -82,6 +82,9 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	if len(o.RawLines) > 0 && (o.Origin != "" || len(o.Subprotocols) > 0) {
 		return nil, argument("raw request lines together with origin or subprotocols, expected one of them")
 	}
+	if len(o.RawLines) > 0 && uri.HasUser {
+		return nil, argument("raw request lines together with credentials in the URI, expected an Authorization line")
+	}
 	request := handshake.Request{
 		Target: uri.Target, Host: uri.HostHeader, Origin: o.Origin, UserAgent: o.UserAgent,
 		Subprotocols: o.Subprotocols, Headers: o.Headers, Raw: o.RawLines,
@@ -115,16 +118,18 @@ func (c *Conn) Start() {
 		return
 	}
 	ctx := context.Background()
+	c.loop.mu.Lock()
 	if t := c.opened.options.OpenTimeout; t > 0 {
 		ctx, c.cancel = context.WithTimeout(ctx, t)
 	} else {
 		ctx, c.cancel = context.WithCancel(ctx)
 	}
+	if c.phase == phaseEnded { // the loop was closed in between
+		c.cancel()
+	}
 	o := c.opened
-	spawn(func() {
-		c.handover.Store(open(ctx, &o))
-		c.loop.post(c)
-	})
+	c.loop.mu.Unlock()
+	spawn(func() { c.loop.handOver(c, open(ctx, &o)) })
 }
 
 // open dials and does the handshake. It blocks, ctx bounds it.

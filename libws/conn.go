@@ -66,7 +66,10 @@ type Conn struct {
 	freed   atomic.Bool // Free was called
 	aborted atomic.Bool // Abort was called
 	paused  atomic.Bool
-	parked  atomic.Bool // Poll left something undone because of paused
+	// outOfMemory is set when bytes that were accepted could not be kept: the stream
+	// has a hole, so the connection has to end.
+	outOfMemory atomic.Bool
+	parked      atomic.Bool // Poll left something undone because of paused
 
 	wmu     sync.Mutex // the write lock: the order of frames and TLS records
 	writer  writer
@@ -92,8 +95,8 @@ type counters struct {
 }
 
 func newConn(l *Loop, role wire.Role, o ConnOptions) *Conn {
-	c := &Conn{loop: l, role: role, opts: o}
-	c.out.mem, c.out.poller, c.out.fd = &l.mem, l.poller, -1
+	c := &Conn{loop: l, role: role, opts: o.consistent()}
+	c.out.mem, c.out.poller, c.out.fd, c.out.nomem = &l.mem, l.poller, -1, &c.outOfMemory
 	c.reader.conn = c
 	return c
 }
@@ -181,26 +184,31 @@ func (c *Conn) Free() {
 
 // attend serves what other threads asked for, with the loop lock held.
 func (c *Conn) attend(now int64) {
-	h := c.handover.Swap(nil)
-	if c.freed.Load() {
-		if h != nil {
-			h.discard()
-		}
+	switch {
+	case c.freed.Load():
 		c.destroy()
 		return
+	case c.phase >= phaseDone: // an end that overtook the dialer
+		c.discardHandover()
+		if c.phase == phaseDone {
+			c.loop.queue(c)
+		}
+		return
 	}
-	if h != nil {
+	if h := c.handover.Swap(nil); h != nil {
 		c.adopt(h, now)
 	}
-	if c.phase == phaseEnded {
-		return
+	if c.outOfMemory.Load() && c.err == nil {
+		c.err = &Error{Code: CodeMemory}
+		c.abort()
 	}
 	if c.aborted.Load() && c.phase != phaseDone {
 		c.abort()
 	}
 	if c.phase == phaseOpen {
 		c.closeProgress(now)
-		if !c.paused.Load() || c.writer.closeSent.Load() {
+		if !c.held() {
+			c.parked.Store(false)
 			c.out.setReading(!c.reader.eof)
 		}
 		c.checkWritable()
@@ -236,6 +244,7 @@ func (c *Conn) socketReady(events uint32, now int64, b *batch) {
 		c.readRefused()
 	case c.phase != phaseOpen || c.reader.eof:
 		c.out.setReading(false)
+	case c.due.open: // precedes what is read
 	case c.held():
 		if c.park() {
 			c.out.setReading(false)
@@ -255,7 +264,7 @@ func (c *Conn) held() bool {
 
 // plainlyReading reports that nothing but arriving data can be of interest.
 func (c *Conn) plainlyReading() bool {
-	return c.phase == phaseOpen && !c.queued && !c.reader.eof && !c.paused.Load() && c.out.pending.Load() == 0
+	return c.phase == phaseOpen && !c.queued && !c.reader.eof && len(c.reader.rest) == 0 && !c.paused.Load() && c.out.pending.Load() == 0
 }
 
 // deliver tells the host what is due, in order, and re-queues what does not fit.
@@ -275,8 +284,11 @@ func (c *Conn) deliver(now int64, b *batch) {
 }
 
 func (c *Conn) tell(now int64, b *batch) {
-	if c.phase == phaseHead && c.reader.more {
+	switch {
+	case c.phase == phaseHead && c.reader.more:
 		c.readHead(now, b)
+	case c.phase == phaseRefused && c.reader.more:
+		c.readRefused()
 	}
 	if c.due.request && !b.full() {
 		c.tellRequest(b)
@@ -313,6 +325,9 @@ func (c *Conn) tell(now int64, b *batch) {
 func (c *Conn) hasMore() bool {
 	if c.due.open || c.due.writable || c.due.request || c.due.failed {
 		return true
+	}
+	if c.phase == phaseAsked {
+		return false // the host's answer brings it back
 	}
 	return (len(c.reader.rest) > 0 || c.reader.more) && !c.parked.Load()
 }
@@ -369,14 +384,12 @@ func (c *Conn) end(b *batch) {
 // destroy frees everything without an event; the loop lock is held. Later calls
 // find the connection closed.
 func (c *Conn) destroy() {
+	c.discardHandover()
 	if c.phase == phaseEnded {
 		return
 	}
 	if c.cancel != nil {
 		c.cancel()
-	}
-	if h := c.handover.Swap(nil); h != nil {
-		h.discard()
 	}
 	c.wmu.Lock()
 	c.out.close()
@@ -389,8 +402,13 @@ func (c *Conn) destroy() {
 	c.due = due{}
 	c.state.Store(int32(StateClosed))
 	c.loop.conns--
-	c.loop.received.Add(c.bytesReceived.Load())
-	c.loop.sent.Add(c.out.sent.Load())
+}
+
+// discardHandover closes what a goroutine handed over too late. Any thread.
+func (c *Conn) discardHandover() {
+	if h := c.handover.Swap(nil); h != nil {
+		h.discard()
+	}
 }
 
 // place gives the connection a slot, so that its descriptor can be watched.
@@ -405,6 +423,8 @@ func (c *Conn) unplace() {
 	c.loop.timers.set(c, 0)
 	if c.placed {
 		c.placed = false
+		c.loop.received.Add(c.bytesReceived.Load())
+		c.loop.sent.Add(c.out.sent.Load())
 		c.loop.dropSlot(c.tag)
 		c.loop.findLone()
 	}

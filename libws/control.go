@@ -17,6 +17,8 @@ type control struct {
 	mu      sync.Mutex
 	waiting atomic.Bool // something below is set and could be written now
 
+	held atomic.Bool // a Pong waits for the one before it
+
 	hasPong, hasPing, hasClose bool
 	pong, ping                 [125]byte
 	npong, nping               int
@@ -63,12 +65,21 @@ func (c *Conn) flushControl() {
 	}
 }
 
-// unlockWrite gives the write lock back and serves what came in the meantime.
+// unlockWrite gives the write lock back and serves what came in the meantime: the
+// reactor's control frames, and what the reactor would have done had it, and not
+// this writer, brought the backlog down.
 func (c *Conn) unlockWrite() {
 	c.wmu.Unlock()
+	if c.control.held.Load() {
+		c.control.pongFlushed(c.out.sent.Load())
+	}
 	if c.control.waiting.Load() {
 		c.flushControl()
+		if c.writer.closeSent.Load() {
+			c.loop.post(c) // the close handshake goes on
+		}
 	}
+	c.checkDrained()
 }
 
 // writeControl writes the waiting control frames. The write lock is held.
@@ -82,6 +93,7 @@ func (c *Conn) writeControl() {
 		npong = copy(pong[:], k.pong[:k.npong])
 		k.hasPong = false
 	}
+	k.held.Store(k.hasPong)
 	if k.hasPing {
 		nping = copy(ping[:], k.ping[:k.nping])
 		k.hasPing = false

@@ -63,7 +63,7 @@ func (c *Conn) closeProgress(now int64) {
 	// fails it. The client waits for that.
 	if c.role == wire.Server || !received {
 		if !c.wmu.TryLock() {
-			c.loop.queue(c)
+			c.loop.post(c)
 			return
 		}
 		c.ending.finSent = true

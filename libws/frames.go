@@ -13,13 +13,14 @@ func (r *reader) space() []byte {
 	return r.message[r.have:min(int64(len(r.message)), int64(r.have)+r.left)]
 }
 
-// grow makes room for the next bytes of a payload of which left are to come. The
-// block grows with what arrived, so that a length field alone costs nothing.
-func (r *reader) grow() bool {
+// grow makes room for the next bytes of a payload of which left are to come, more
+// of them at hand. The block grows with what arrived, so that a length field alone
+// costs nothing.
+func (r *reader) grow(more int) bool {
 	if r.have < len(r.message) || r.left == 0 {
 		return true
 	}
-	size := min(int64(r.have)+r.left, int64(max(2*r.have, firstBlock)))
+	size := min(int64(r.have)+r.left, int64(max(2*(r.have+more), firstBlock)))
 	block := r.conn.loop.mem.alloc(int(size))
 	if block == nil {
 		return false
@@ -43,7 +44,7 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 			}
 			n := copy(r.space(), data)
 			data = data[n:]
-			if !c.absorb(n, b) {
+			if !c.absorb(n, len(data), b) {
 				return nil
 			}
 			continue
@@ -82,10 +83,10 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 			data = data[end:]
 			continue
 		}
-		if !c.beginFrame(&h, b) {
+		data = data[n:]
+		if !c.beginFrame(&h, len(data), b) {
 			return nil
 		}
-		data = data[n:]
 	}
 	return nil
 }
@@ -107,8 +108,9 @@ func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
 	return true
 }
 
-// beginFrame starts or continues a message that is put together in a block.
-func (c *Conn) beginFrame(h *wire.Header, b *batch) bool {
+// beginFrame starts or continues a message that is put together in a block; more
+// bytes are at hand.
+func (c *Conn) beginFrame(h *wire.Header, more int, b *batch) bool {
 	r := &c.reader
 	if big := wire.CheckMessageLength(int64(r.have), h.Length, int64(c.opts.MaxMessageSize)); big != nil {
 		c.failWire(big)
@@ -126,15 +128,15 @@ func (c *Conn) beginFrame(h *wire.Header, b *batch) bool {
 	if r.left == 0 {
 		return c.frameDone(b)
 	}
-	if !r.grow() {
+	if !r.grow(more) {
 		c.failMemory()
 		return false
 	}
 	return true
 }
 
-// absorb takes in n payload bytes that stand at the end of the block.
-func (c *Conn) absorb(n int, b *batch) bool {
+// absorb takes in n payload bytes that stand at the end of the block; more follow.
+func (c *Conn) absorb(n, more int, b *batch) bool {
 	r := &c.reader
 	p := r.message[r.have : r.have+n]
 	if c.role == wire.Server {
@@ -147,7 +149,7 @@ func (c *Conn) absorb(n int, b *batch) bool {
 		return false
 	}
 	if r.left > 0 {
-		if !r.grow() {
+		if !r.grow(more) {
 			c.failMemory()
 			return false
 		}

@@ -1,8 +1,8 @@
 package libws
 
 import (
-	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
 	"time"
 )
 
@@ -12,11 +12,12 @@ import (
 // read dry after the deadline, and none runs while the host holds reading back: a
 // busy host must not lose a healthy peer.
 type keepalive struct {
-	next     int64 // when to ping; 0: never
-	sentAt   int64 // of the ping in flight; 0: none
-	deadline int64 // of its answer; 0: none
-	payload  [8]byte
-	count    uint64
+	next     int64  // when to ping; 0: never
+	sentAt   int64  // of the ping in flight; 0: none
+	deadline int64  // of its answer; 0: none
+	heard    uint64 // bytes that had come when it was sent
+	tag      uint32 // in every ping of ours, with count: tells them from the host's
+	count    uint32
 }
 
 func (k *keepalive) start(c *Conn, now int64) {
@@ -25,12 +26,13 @@ func (k *keepalive) start(c *Conn, now int64) {
 	}
 }
 
-// answered reports that payload belongs to a ping of ours.
+// answered reports that payload belongs to a ping of ours, also to one that was
+// given up meanwhile.
 func (k *keepalive) answered(c *Conn, payload []byte) bool {
-	if k.count == 0 || !bytes.Equal(payload, k.payload[:]) {
+	if k.count == 0 || len(payload) != 8 || binary.BigEndian.Uint32(payload) != k.tag {
 		return false
 	}
-	if k.sentAt != 0 {
+	if k.sentAt != 0 && binary.BigEndian.Uint32(payload[4:]) == k.count {
 		c.counters.latency.Store(max(c.readAt-k.sentAt, 1))
 		k.sentAt, k.deadline = 0, 0
 	}
@@ -57,6 +59,9 @@ func (c *Conn) expire(now int64, b *batch) {
 	switch {
 	case c.phase >= phaseDone:
 		return
+	case c.freed.Load():
+		c.destroy()
+		return
 	case c.phase < phaseOpen:
 		if due(c.opened.deadline) {
 			c.openExpired()
@@ -66,7 +71,7 @@ func (c *Conn) expire(now int64, b *batch) {
 		c.ending.deadline = 0
 		c.closeExpired()
 		return
-	case c.ending.deadline != 0: // closing: no more pings
+	case c.State() != StateOpen: // closing: no more pings
 		c.alive.next, c.alive.deadline = 0, 0
 	default:
 		if due(c.alive.deadline) && !c.pongMissing(now, b) {
@@ -82,17 +87,21 @@ func (c *Conn) expire(now int64, b *batch) {
 // pongMissing decides what a passed deadline means; false: the connection ended.
 func (c *Conn) pongMissing(now int64, b *batch) bool {
 	k := &c.alive
-	if c.readAt >= k.sentAt {
+	if c.bytesReceived.Load() != k.heard {
 		k.sentAt, k.deadline = 0, 0
 		return true
 	}
-	if c.paused.Load() || len(c.reader.rest) > 0 || b.full() {
+	if c.paused.Load() || len(c.reader.rest) > 0 || c.due.open {
 		k.deadline = now + int64(c.opts.PingTimeout)
+		return true
+	}
+	if b.full() || c.loop.arena.room(minRead) == nil {
+		k.deadline = now + int64(time.Millisecond) // the socket was not read yet
 		return true
 	}
 	b.allot(false)
 	c.pull(now, b)
-	if c.readAt == now {
+	if c.bytesReceived.Load() != k.heard {
 		k.sentAt, k.deadline = 0, 0
 		c.loop.queue(c)
 		return true
@@ -110,15 +119,20 @@ func (c *Conn) pongMissing(now int64, b *batch) bool {
 func (c *Conn) sendKeepalive(now int64) {
 	k := &c.alive
 	k.next = now + int64(c.opts.PingInterval)
-	if k.sentAt != 0 {
+	if k.deadline != 0 {
 		return // one at a time
 	}
+	if k.count == 0 {
+		k.tag = rand.Uint32()
+	}
 	k.count++
-	binary.BigEndian.PutUint64(k.payload[:], k.count)
-	k.sentAt = now
+	k.sentAt, k.heard = now, c.bytesReceived.Load()
 	if c.opts.PingTimeout > 0 {
 		k.deadline = now + int64(c.opts.PingTimeout)
 	}
-	c.control.setPing(k.payload[:])
+	var payload [8]byte
+	binary.BigEndian.PutUint32(payload[:], k.tag)
+	binary.BigEndian.PutUint32(payload[4:], k.count)
+	c.control.setPing(payload[:])
 	c.flushControl()
 }

@@ -326,8 +326,7 @@ func (c *Conn) startTLS(fd int) {
 		if err := secure(ctx, fd, ln, h); err != nil {
 			h.err = &Error{Code: CodeTLS, Text: err.Error()}
 		}
-		c.handover.Store(h)
-		c.loop.post(c)
+		c.loop.handOver(c, h)
 	})
 }
 

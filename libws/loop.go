@@ -39,14 +39,17 @@ type Loop struct {
 	// read without asking the kernel which socket is ready.
 	lone *Conn
 
-	ready  []*Conn // connections with something undelivered in user space
-	again  []*Conn // the same, for the next Poll
-	found  [256]netpoll.Ready
-	arena  arena
-	cipher []byte // ciphertext of the connection being read
-	timers timers
+	ready        []*Conn // connections with something undelivered in user space
+	again        []*Conn // the same, for the next Poll
+	found        [256]netpoll.Ready
+	fresh        []netpoll.Ready // the part of found that is not served yet
+	socketsFirst bool            // the last Poll had no room for all of the sockets
+	arena        arena
+	cipher       []byte // ciphertext of the connection being read
+	timers       timers
 
-	postMu    sync.Mutex // a leaf lock: posted, woken
+	postMu    sync.Mutex // a leaf lock: posted, woken, shut
+	shut      bool       // the eventfd is closed, and its number may be somebody else's
 	posted    []*Conn    // connections that want attention at the next Poll
 	woken     bool
 	attention atomic.Bool // posted or woken is set
@@ -141,9 +144,21 @@ func (l *Loop) post(c *Conn) {
 }
 
 func (l *Loop) signalLocked() {
-	if !l.signalled.Load() {
+	if !l.signalled.Load() && !l.shut {
 		l.signalled.Store(true)
 		l.poller.Signal()
+	}
+}
+
+// handOver gives h to c from a goroutine.
+func (l *Loop) handOver(c *Conn, h *handover) {
+	c.handover.Store(h)
+	l.post(c)
+	l.postMu.Lock()
+	shut := l.shut
+	l.postMu.Unlock()
+	if shut { // no Poll will come for it
+		c.discardHandover()
 	}
 }
 
@@ -275,6 +290,9 @@ func (l *Loop) Take(ev *Event) ([]byte, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return nil, CodeHandle // the memory is gone
+	}
 	if ev.Flags&FlagBlock != 0 {
 		b := l.arena.claim(ev.Data)
 		if b == nil {
@@ -300,6 +318,9 @@ func (l *Loop) Close() {
 		return
 	}
 	l.closed = true
+	l.postMu.Lock()
+	l.shut = true
+	l.postMu.Unlock()
 	for i := range l.slots {
 		if c := l.slots[i].conn; c != nil {
 			c.destroy()

@@ -138,6 +138,11 @@ func (a *arena) room(need int) *chunk {
 	return c
 }
 
+// exhausted reports that this Poll has read enough.
+func (a *arena) exhausted() bool {
+	return a.taken >= chunksPerPoll && chunkSize-a.cur.used < minRead
+}
+
 // keep copies b to where it stays until the next Poll.
 func (a *arena) keep(b []byte) []byte {
 	if len(b) == 0 {
@@ -180,7 +185,7 @@ func (a *arena) claim(address uint64) []byte {
 	return nil
 }
 
-// trim frees spare chunks, and the current one when nothing points into it.
+// trim frees spare chunks.
 func (a *arena) trim() {
 	for i, c := range a.spare {
 		a.mem.free(c.buf)

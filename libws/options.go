@@ -71,6 +71,13 @@ func DefaultConnOptions() ConnOptions {
 	}
 }
 
+// consistent returns o with a low mark that a backlog at the high mark has to sink
+// to: WRITABLE would come at once otherwise, and the next send be refused again.
+func (o ConnOptions) consistent() ConnOptions {
+	o.WriteLow = min(o.WriteLow, o.WriteHigh)
+	return o
+}
+
 // ConnectOptions describe a client connection.
 type ConnectOptions struct {
 	URI          string

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"aiows/libws/netpoll"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -34,7 +36,8 @@ type output struct {
 	reading bool // the reactor wants to hear of arriving data
 	corked  bool // keep bytes back until uncork: records of one message travel together
 	err     netpoll.Errno
-	errored atomic.Bool // err is set or the descriptor is gone
+	errored atomic.Bool  // err is set or the descriptor is gone
+	nomem   *atomic.Bool // set when bytes could not be kept
 
 	segs    []segment
 	pending atomic.Int64 // bytes in segs
@@ -122,6 +125,8 @@ func (o *output) write(head, body []byte) error {
 		}
 	}
 	if !o.keep(head) || !o.keep(body) {
+		o.fail(unix.ENOMEM) // the stream has a hole: nothing may follow
+		o.nomem.Store(true)
 		return CodeMemory
 	}
 	if o.corked {

@@ -71,12 +71,17 @@ func (l *Loop) Poll(events []Event, try bool) (n int, woke bool, err error) {
 	if l.attention.Load() {
 		woke = l.attend(now)
 	}
-	if c := l.lone; c != nil && len(l.ready) == 0 && c.plainlyReading() {
+	switch c := l.lone; {
+	case c != nil && len(l.ready) == 0 && c.plainlyReading():
 		b.allot(true)
 		c.readable(now, &b)
-	} else {
-		l.deliverReady(now, &b)
+	case l.socketsFirst:
+		l.socketsFirst = false
 		l.readSockets(now, &b)
+		l.deliverReady(now, &b)
+	default:
+		l.deliverReady(now, &b)
+		l.socketsFirst = !l.readSockets(now, &b)
 	}
 	l.timers.arm(now)
 	l.settle()
@@ -94,7 +99,8 @@ func (l *Loop) attend(now int64) (woken bool) {
 	return woken
 }
 
-// deliverReady continues connections that have something undelivered.
+// deliverReady continues connections that have something undelivered. Whom this
+// Poll has no room for goes to the front of the next one's list.
 func (l *Loop) deliverReady(now int64, b *batch) {
 	if len(l.ready) == 0 {
 		return
@@ -102,6 +108,15 @@ func (l *Loop) deliverReady(now int64, b *batch) {
 	list := l.ready
 	l.ready = l.again[:0]
 	for i, c := range list {
+		if b.full() || l.arena.exhausted() {
+			served := l.ready
+			l.ready = append(list[:0], list[i:]...)
+			l.ready = append(l.ready, served...)
+			clear(list[min(len(l.ready), len(list)):])
+			clear(served)
+			l.again = served[:0]
+			return
+		}
 		list[i] = nil
 		c.queued = false
 		b.allot(l.conns == 1)
@@ -110,12 +125,23 @@ func (l *Loop) deliverReady(now int64, b *batch) {
 	l.again = list[:0]
 }
 
-// readSockets reads what epoll reports.
-func (l *Loop) readSockets(now int64, b *batch) {
+// readSockets reads what epoll reports. It goes on where the last Poll stopped,
+// since epoll reports the same sockets in the same order: the last ones would never
+// have their turn. An entry that is stale by then finds another generation, or
+// nothing to read. done reports that all had their turn.
+func (l *Loop) readSockets(now int64, b *batch) (done bool) {
 	if b.full() {
-		return // level triggered: nothing is lost
+		return false // level triggered: nothing is lost
 	}
-	for _, r := range l.found[:l.poller.Wait(l.found[:])] {
+	if len(l.fresh) == 0 {
+		l.fresh = l.found[:l.poller.Wait(l.found[:])]
+	}
+	for len(l.fresh) > 0 {
+		if b.full() || l.arena.exhausted() {
+			return false
+		}
+		r := l.fresh[0]
+		l.fresh = l.fresh[1:]
 		s := l.at(r.Tag)
 		switch {
 		case s == nil:
@@ -126,4 +152,5 @@ func (l *Loop) readSockets(now int64, b *batch) {
 			s.ln.acceptable(now)
 		}
 	}
+	return true
 }

@@ -18,7 +18,7 @@ const (
 	// header, or a whole control frame but its last byte.
 	maxCarry = wire.MaxHeaderLen + 125
 	// firstBlock is the least first step of a block that grows with arrival.
-	firstBlock = 64 << 10
+	firstBlock = 4 << 10
 )
 
 // reader is the receiving half of a connection; the loop lock guards it.
@@ -75,13 +75,16 @@ func (c *Conn) pull(now int64, b *batch) {
 	}
 	into := r.space()
 	buf := ch.buf[ch.used:]
+	if len(into) > chunkSize && c.loop.conns > 1 { // the budget
+		into, buf = into[:chunkSize], nil
+	}
 	k := copy(buf, r.carry[:r.ncarry])
 	n, err := c.fill(into, buf[k:])
 	if n > 0 {
 		c.readAt = now
 		if m := min(n, len(into)); m > 0 {
 			n -= m
-			if !c.absorb(m, b) {
+			if !c.absorb(m, n, b) {
 				n = 0
 			}
 		}
@@ -277,6 +280,9 @@ func (c *Conn) fillTLS(a, b []byte) (total int, err error) {
 			break
 		}
 		r.more = len(a)+len(b) == 0
+	}
+	if c.outOfMemory.Load() { // for what tls.Conn answered
+		return total, syscall.ENOMEM
 	}
 	if len(r.sealed) > 0 && r.spare == nil {
 		r.more = true

@@ -153,7 +153,7 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 		return nil, &Error{Code: code, Text: err.Error()}
 	}
 	r.answered = true
-	c.opts = o.Conn
+	c.opts = o.Conn.consistent()
 	c.userData.Store(userData)
 	c.info.subprotocol = o.Subprotocol
 	c.info.sent = sentHeader(answer)

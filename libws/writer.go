@@ -112,6 +112,10 @@ func (c *Conn) SendMany(kind int, flags SendFlags, messages [][]byte) (n int, pe
 	}
 	c.out.cork()
 	for _, m := range messages {
+		if flags&SendForce == 0 && uint64(c.out.pending.Load()) > c.opts.WriteHigh { // what is held back may fit
+			c.out.uncork()
+			c.out.cork()
+		}
 		if op == wire.OpText && !wire.ValidUTF8(m) {
 			err = CodeUTF8
 			break
@@ -123,7 +127,6 @@ func (c *Conn) SendMany(kind int, flags SendFlags, messages [][]byte) (n int, pe
 	}
 	c.out.uncork()
 	c.unlockWrite()
-	c.checkDrained()
 	return n, pending, err
 }
 
@@ -268,14 +271,19 @@ func (c *Conn) writePlain(h wire.Header, payload []byte) error {
 // emit hands bytes to the socket, through TLS where there is one.
 func (c *Conn) emit(head, body []byte) error {
 	if c.tls == nil {
-		return c.out.write(head, body)
-	}
-	for _, p := range [...][]byte{head, body} {
-		if len(p) > 0 {
-			if _, err := c.tls.Write(p); err != nil {
-				return CodeClosed
+		_ = c.out.write(head, body)
+	} else {
+		for _, p := range [...][]byte{head, body} {
+			if len(p) > 0 {
+				if _, err := c.tls.Write(p); err != nil {
+					return CodeClosed
+				}
 			}
 		}
+	}
+	if c.outOfMemory.Load() {
+		c.loop.post(c) // the reactor ends the connection
+		return CodeMemory
 	}
 	return nil
 }
