@@ -61,6 +61,7 @@ preflight:
 build/libaiows.so: $(GO_SOURCES) $(CAPI_SOURCES) | preflight .venv/.base
 	mkdir -p build
 	sh capi/build.sh $@
+	ln -sfn libaiows.so build/libaiows.so.0
 	touch $@
 
 .venv/.aiows: .venv/.base build/libaiows.so $(CORE_SOURCES) $(PACKAGE)

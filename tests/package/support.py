@@ -19,7 +19,8 @@ def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[
         **{"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, **options},
     )
     if result.returncode != 0:
-        raise AssertionError(f"{command} exited with {result.returncode}\n{result.stderr}")
+        shown = " ".join(str(word)[:100] for word in command)
+        raise AssertionError(f"{shown}: exit status {result.returncode}\n{result.stderr}")
     return result  # type: ignore[no-any-return]
 
 

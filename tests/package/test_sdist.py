@@ -36,9 +36,10 @@ def test_sdist_carries_the_go_module(sdist: Path) -> None:
 
 def test_sdist_installs_when_unpacked_elsewhere(sdist: Path, tree: Path, tmp_path: Path) -> None:
     tree.rename(tmp_path / "moved")  # nothing may reach back into the repository
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "elsewhere", filter="data")
-    wheel = pip_wheel(tmp_path / "elsewhere" / f"libaiows-{VERSION}", tmp_path / "wheel")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run("tar", "-xzf", sdist, "-C", elsewhere)
+    wheel = pip_wheel(elsewhere / f"libaiows-{VERSION}", tmp_path / "wheel")
     python = make_venv(tmp_path / "venv")
     run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", wheel)
     code = "import aiows._library as l; print(l.version())"
