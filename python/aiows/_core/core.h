@@ -265,7 +265,6 @@ int headers_from_object(Scratch *scratch, PyObject *object, const aiows_header *
 const char *text_from_object(Scratch *scratch, PyObject *object);
 
 // --- info.c
-PyObject *fields_to_dict(const Field *fields, const void *source);
 PyObject *headers_to_list(const aiows_header *headers, size_t n);
 PyObject *strings_to_list(const char *const *strings, size_t n);
 PyObject *conn_info(Connection *conn);
@@ -292,9 +291,24 @@ int report_exception(Loop *loop, PyObject *subject, const char *message);
 
 // --- connection.c
 extern PyType_Spec connection_spec;
+
+// --- message.c
 PyObject *message_new(Connection *conn, const aiows_event *event);
 int queue_push(Connection *conn, PyObject *object, int64_t time_ns); // steals
 PyObject *queue_pop(Connection *conn);
+
+// Payload is the bytes of a str or bytes-like object, in place.
+typedef struct Payload {
+	Py_buffer buffer;
+	const char *data;
+	Py_ssize_t len;
+	bool exported;
+} Payload;
+
+int message_kind(PyObject *message, PyObject *text);
+int payload_open(Payload *payload, PyObject *object);
+void payload_close(Payload *payload);
+
 // send_message returns what aiows_send did, or SEND_RAISED with an exception set.
 enum { SEND_RAISED = INT32_MIN };
 int send_message(Connection *conn, PyObject *payload, int kind, uint32_t flags, size_t *len_out);
@@ -319,7 +333,6 @@ extern PyType_Spec listener_spec;
 extern PyType_Spec request_spec;
 PyObject *listener_new(Loop *loop, PyObject *args, PyObject *kwargs);
 int listener_dispatch(Listener *listener, aiows_request *request);
-void listener_shut(Listener *listener);
 
 // --- tls.c
 extern PyType_Spec tls_spec;

@@ -120,7 +120,7 @@ static PyObject *field_get(const Field *field, const char *source)
 	return NULL;
 }
 
-PyObject *fields_to_dict(const Field *fields, const void *source)
+static PyObject *fields_to_dict(const Field *fields, const void *source)
 {
 	PyObject *dict = PyDict_New();
 	for (const Field *field = fields; dict != NULL && field->name != NULL; field++) {

@@ -1,0 +1,133 @@
+// message.c: messages, as they come in and as they go out.
+#include "core.h"
+
+// Up to this size sending keeps the GIL: giving it up costs more than the copy.
+enum { LARGE = 16 * 1024 };
+
+// --- queue
+
+int queue_push(Connection *self, PyObject *object, int64_t time_ns)
+{
+	uint32_t size = self->ring != NULL ? self->ring_mask + 1 : 0;
+	if (self->count == size) {
+		uint32_t larger = size == 0 ? 8 : size * 2;
+		Message *ring = larger > size ? PyMem_Malloc(larger * sizeof *ring) : NULL;
+		if (ring == NULL) {
+			Py_DECREF(object);
+			PyErr_NoMemory();
+			return -1;
+		}
+		for (uint32_t i = 0; i < self->count; i++) {
+			ring[i] = self->ring[(self->head + i) & self->ring_mask];
+		}
+		PyMem_Free(self->ring);
+		self->ring = ring;
+		self->ring_mask = larger - 1;
+		self->head = 0;
+	}
+	Message *message = &self->ring[(self->head + self->count) & self->ring_mask];
+	message->object = object;
+	message->time_ns = time_ns;
+	self->count++;
+	return 0;
+}
+
+PyObject *queue_pop(Connection *self)
+{
+	Message message = self->ring[self->head];
+	self->head = (self->head + 1) & self->ring_mask;
+	self->count--;
+	self->received_at = message.time_ns;
+	if (self->paused && self->count <= self->low) {
+		self->paused = false;
+		if (self->handle != NULL) {
+			lib.resume(self->handle);
+		}
+	}
+	return message.object;
+}
+
+PyObject *message_new(Connection *self, const aiows_event *event)
+{
+	const char *data = (const char *)(uintptr_t)event->data;
+	if (event->kind == AIOWS_TEXT && !self->text_as_bytes) {
+		return PyUnicode_DecodeUTF8(data != NULL ? data : "", (Py_ssize_t)event->len, NULL);
+	}
+	return PyBytes_FromStringAndSize(data, (Py_ssize_t)event->len);
+}
+
+// --- out
+
+// message_kind returns AIOWS_TEXT or AIOWS_BINARY, or -1 with TypeError.
+int message_kind(PyObject *message, PyObject *text)
+{
+	int kind;
+	if (PyUnicode_Check(message)) {
+		kind = AIOWS_TEXT;
+	} else if (PyBytes_Check(message) || PyObject_CheckBuffer(message)) {
+		kind = AIOWS_BINARY;
+	} else {
+		PyErr_Format(PyExc_TypeError, "expected str or a bytes-like object, not %R",
+		             (PyObject *)Py_TYPE(message));
+		return -1;
+	}
+	if (text != Py_None) {
+		int truth = PyObject_IsTrue(text);
+		kind = truth < 0 ? -1 : truth ? AIOWS_TEXT : AIOWS_BINARY;
+	}
+	return kind;
+}
+
+int payload_open(Payload *payload, PyObject *object)
+{
+	payload->exported = false;
+	if (PyBytes_Check(object)) {
+		return PyBytes_AsStringAndSize(object, (char **)&payload->data, &payload->len);
+	}
+	if (PyUnicode_Check(object)) {
+		payload->data = PyUnicode_AsUTF8AndSize(object, &payload->len);
+		return payload->data != NULL ? 0 : -1;
+	}
+	if (PyObject_GetBuffer(object, &payload->buffer, PyBUF_SIMPLE) < 0) {
+		return -1;
+	}
+	payload->exported = true;
+	payload->data = payload->buffer.buf;
+	payload->len = payload->buffer.len;
+	return 0;
+}
+
+void payload_close(Payload *payload)
+{
+	if (payload->exported) {
+		PyBuffer_Release(&payload->buffer);
+	}
+}
+
+int send_message(Connection *self, PyObject *object, int kind, uint32_t flags, size_t *len_out)
+{
+	Payload payload;
+	if (payload_open(&payload, object) < 0) {
+		return SEND_RAISED;
+	}
+	aiows_conn *handle = self->handle;
+	size_t len = (size_t)payload.len;
+	int32_t code = AIOWS_ERR_STATE;
+	if (handle != NULL) {
+		code = AIOWS_ERR_BUSY;
+		if (len <= LARGE) {
+			code = lib.send(handle, kind, flags | AIOWS_TRY, payload.data, len);
+		}
+		if (code == AIOWS_ERR_BUSY) {
+			Py_BEGIN_ALLOW_THREADS code =
+				lib.send(handle, kind, flags, payload.data, len);
+			Py_END_ALLOW_THREADS
+		}
+		if (code == AIOWS_ERR_HANDLE && self->status == AIOWS_CLOSED) {
+			code = AIOWS_ERR_CLOSED; // another thread closed the loop meanwhile
+		}
+	}
+	payload_close(&payload);
+	*len_out = len;
+	return code;
+}
