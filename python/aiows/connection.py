@@ -7,6 +7,7 @@ import contextvars
 import enum
 import logging
 import os
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from functools import cached_property
@@ -239,7 +240,7 @@ class Connection(_core.Connection):
                 raise ConcurrencyError(f"a ping with the data {payload!r} waits for its pong")
         self._control(self._ping, payload)
         pong = self._loop.create_future()
-        self._pings[payload] = pong, self._loop.time()
+        self._pings[payload] = pong, time.monotonic()
         return pong
 
     async def pong(self, data: DataLike = b"") -> None:
@@ -361,7 +362,7 @@ class Connection(_core.Connection):
         if data not in self._pings:
             return
         # A pong also answers the pings before it (RFC 6455 section 5.5.3).
-        now = self._loop.time()
+        now = time.monotonic()
         for payload in list(self._pings):
             pong, sent_at = self._pings.pop(payload)
             if not pong.done():

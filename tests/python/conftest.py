@@ -63,10 +63,16 @@ def descriptors() -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def library() -> None:
-    """Load the library, so that what it keeps does not look like a leak of a test."""
-    from aiows import _library
+    """Use the library once, so that what it keeps for good does not look like a leak."""
+    from aiows import connect
 
-    _library.load()
+    async def use() -> None:
+        with pytest.raises(OSError):
+            await connect("ws://127.0.0.1:1/")
+
+    for factory in (asyncio.new_event_loop, uvloop.new_event_loop):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(use())
 
 
 @pytest.fixture(autouse=True)
