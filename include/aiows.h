@@ -330,7 +330,7 @@ typedef struct aiows_connect_options {
 	size_t n_subprotocols;
 	const aiows_header *headers;        // in this order; they replace default fields
 	size_t n_headers;
-	const char *const *raw_lines;       // the whole request, a line each, without CRLF; headers
+	const char *const *raw_lines;       // the whole request, a line each, no CRLF; headers
 	size_t n_raw_lines;                 // apply on top; origin and subprotocols must be unset
 	const aiows_conn_options *conn;     // NULL: the defaults
 } aiows_connect_options;
