@@ -99,10 +99,10 @@ typedef struct aiows_tls aiows_tls;
 
 enum {
 	AIOWS_OK = 0,
+	AIOWS_PENDING = 1, // aiows_send with AIOWS_FORCE: queued, above the high mark
 #define AIOWS_X(name, number, text) AIOWS_ERR_##name = number,
 	AIOWS_ERROR_MAP(AIOWS_X)
 #undef AIOWS_X
-	AIOWS_PENDING = 1 // aiows_send with AIOWS_FORCE: queued, above the high mark
 };
 
 // aiows_error says what went wrong. The caller owns it and sets size; the rest

@@ -45,11 +45,11 @@ Config = Mapping[str, str | list[str] | None] | None
 
 
 def get_requires_for_build_wheel(config_settings: Config = None) -> list[str]:
-    return build_meta.get_requires_for_build_wheel(config_settings) + go_requirement()
+    return [*build_meta.get_requires_for_build_wheel(config_settings), *go_requirement()]
 
 
 def get_requires_for_build_editable(config_settings: Config = None) -> list[str]:
-    return build_meta.get_requires_for_build_editable(config_settings) + go_requirement()
+    return [*build_meta.get_requires_for_build_editable(config_settings), *go_requirement()]
 
 
 def go_requirement() -> list[str]:
