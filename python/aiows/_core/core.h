@@ -79,9 +79,9 @@ typedef struct State {
 	// Of asyncio and contextvars, imported by the first Loop.
 	PyObject *cancelled_error;
 	PyObject *invalid_state_error;
-	PyObject *running_loop;  // asyncio._get_running_loop
-	PyObject *current_task;  // asyncio.current_task where it is C (3.12), else NULL
-	PyObject *current_tasks; // the dict behind it, else NULL
+	PyObject *running_loop; // asyncio._get_running_loop
+	PyObject *current_tasks; // the dict of them before 3.14, else NULL
+	PyObject *current_task; // asyncio.current_task
 	PyObject *copy_context;
 	bool asyncio_imported;
 #define X(name) PyObject *s_##name;
@@ -114,6 +114,7 @@ struct Loop {
 	uint64_t batch_bytes;
 	uint32_t quick; // completions since a task was last suspended
 	int8_t can_step; // 1, 0, or -1: not asked yet in this call of ready
+	unsigned long thread; // that ran the asyncio loop when last asked, or 0
 	bool dispatching; // inside ready
 	bool closed; // close was called; the handle may live until ready returns
 	bool idle_due; // the last connection or listener went

@@ -27,6 +27,19 @@ static Connection *event_connection(const aiows_event *event)
 	return (Connection *)(uintptr_t)event->user_data;
 }
 
+// in_loop tells whether this thread runs the asyncio loop. The answer is kept by
+// thread: asyncio's own takes a system call in 3.11.
+static bool in_loop(Loop *self, PyObject *loop)
+{
+	unsigned long thread = PyThread_get_thread_ident();
+	if (self->thread != thread) {
+		PyObject *running = PyObject_CallNoArgs(self->state->running_loop);
+		self->thread = running == loop ? thread : 0;
+		Py_XDECREF(running);
+	}
+	return self->thread == thread;
+}
+
 // can_step tells whether tasks may be stepped: ready runs in its event loop, and
 // no task is current.
 static bool can_step(Loop *self)
@@ -36,21 +49,18 @@ static bool can_step(Loop *self)
 	}
 	State *state = self->state;
 	PyObject *loop = loop_asyncio(self);
-	PyObject *running = loop != NULL ? PyObject_CallNoArgs(state->running_loop) : NULL;
-	PyObject *current = NULL;
-	if (running != NULL && running == loop) {
+	self->can_step = 0;
+	if (loop != NULL && in_loop(self, loop)) {
 		if (state->current_tasks != NULL) {
-			current = PyDict_GetItemWithError(state->current_tasks, loop);
-			current =
-				Py_NewRef(current != NULL || PyErr_Occurred() ? current : Py_None);
+			PyObject *task = PyDict_GetItemWithError(state->current_tasks, loop);
+			self->can_step = (task == NULL || task == Py_None) && !PyErr_Occurred();
 		} else {
-			current = call_one(state->current_task, loop);
+			PyObject *task = call_one(state->current_task, loop);
+			self->can_step = task == Py_None;
+			Py_XDECREF(task);
 		}
 	}
-	self->can_step = current == Py_None;
 	PyErr_Clear();
-	Py_XDECREF(current);
-	Py_XDECREF(running);
 	Py_XDECREF(loop);
 	return self->can_step;
 }
@@ -330,6 +340,9 @@ static int32_t fetch(Loop *self)
 // an exception; the rest of the batch stays for the next call.
 static int dispatch_batch(Loop *self, int64_t *start)
 {
+	if (*start == 0 && self->n_events - self->next_event > 1) {
+		*start = now_ns();
+	}
 	while (self->next_event < self->n_events && !self->closed) {
 		const aiows_event *event = &self->events[self->next_event++];
 		if (dispatch_event(self, event) < 0) {
@@ -423,7 +436,7 @@ PyObject *loop_ready(Loop *self, PyObject *unused UNUSED)
 	self->can_step = -1;
 	self->quick = 0;
 	int result = 0;
-	int64_t start = now_ns();
+	int64_t start = 0;
 	for (int polls = 0; polls < POLLS && !self->closed; polls++) {
 		if (self->next_event == self->n_events) {
 			sweep_listeners(self);
