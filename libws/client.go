@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strconv"
 	"time"
 
 	"aiows/libws/dial"
@@ -15,12 +14,8 @@ import (
 	"aiows/libws/wire"
 )
 
-const (
-	// maxBody is how much of the body of an answer other than 101 is kept.
-	maxBody = 64 << 10
-	// headRead is the step in which a handshake is read.
-	headRead = 4 << 10
-)
+// headRead is the step in which a handshake is read.
+const headRead = 4 << 10
 
 // opening is what a connection needs until it is open; the loop lock guards it.
 type opening struct {
@@ -200,28 +195,10 @@ func upgrade(sock *dial.Socket, request *handshake.Built) (*handover, error) {
 	h.subprotocol, h.extensions, err = handshake.CheckResponse(h.response, request)
 	var status *handshake.StatusError
 	if errors.As(err, &status) {
-		h.body = readBody(stream, h.rest, h.response.Header)
+		h.body = readBody(stream, h.rest, h.response)
 		h.rest = nil
 	}
 	return h, err
-}
-
-// readBody reads what a server says beside a status other than 101.
-func readBody(stream io.Reader, start []byte, header handshake.Header) []byte {
-	limit := maxBody
-	if n, err := strconv.Atoi(header.Get("Content-Length")); err == nil && n >= 0 {
-		limit = min(n, maxBody)
-	}
-	body := append([]byte(nil), start[:min(len(start), limit)]...)
-	for len(body) < limit {
-		buf := make([]byte, min(headRead, limit-len(body)))
-		n, err := stream.Read(buf)
-		body = append(body, buf[:n]...)
-		if err != nil {
-			break
-		}
-	}
-	return body
 }
 
 func dialError(ctx context.Context, err error) *Error {

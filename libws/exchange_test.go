@@ -14,10 +14,12 @@ func overBoth(t *testing.T, f func(t *testing.T, tls *testTLS)) {
 }
 
 func random(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(rand.Uint32())
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(rand.Uint32())
 	}
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8(seed).Read(b)
 	return b
 }
 

@@ -13,7 +13,9 @@ import (
 type host struct {
 	t    testing.TB
 	loop *Loop
+	heap *checkedHeap
 	buf  [128]Event
+	cap  int // events taken at a time
 	seen []got
 
 	requests []*Request
@@ -27,27 +29,42 @@ type got struct {
 
 func newHost(t testing.TB) *host {
 	t.Helper()
-	l, err := NewLoop(LoopOptions{Log: func(level LogLevel, text string) { t.Logf("log %d: %s", level, text) }})
+	heap := &checkedHeap{t: t, live: map[*byte]int{}}
+	l, err := NewLoop(LoopOptions{Allocator: heap, Log: func(level LogLevel, text string) { t.Logf("log %d: %s", level, text) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		l.Close()
-		if n := l.mem.blocks.Load(); n != 0 {
-			t.Errorf("%d blocks held after Close", n)
+		if n, m := l.mem.blocks.Load(), l.mem.bytes.Load(); n != 0 || m != 0 {
+			t.Errorf("%d blocks of %d bytes held after Close", n, m)
+		}
+		if n := heap.count(); n != 0 {
+			t.Errorf("%d blocks live after Close", n)
+		}
+		if !eventually(func() bool { return descriptors.count() == 0 }) {
+			t.Error(descriptors.wrong())
 		}
 	})
-	return &host{t: t, loop: l}
+	return &host{t: t, loop: l, heap: heap, cap: 128}
+}
+
+// readable waits for the descriptor.
+func (h *host) readable(wait time.Duration) bool {
+	h.t.Helper()
+	fds := []unix.PollFd{{Fd: int32(h.loop.FD()), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, int((wait+time.Millisecond-1)/time.Millisecond))
+	if err != nil && err != unix.EINTR {
+		h.t.Fatal(err)
+	}
+	return n > 0
 }
 
 // poll waits for the descriptor and takes one batch.
 func (h *host) poll(wait time.Duration) int {
 	h.t.Helper()
-	fds := []unix.PollFd{{Fd: int32(h.loop.FD()), Events: unix.POLLIN}}
-	if _, err := unix.Poll(fds, int(wait/time.Millisecond)); err != nil && err != unix.EINTR {
-		h.t.Fatal(err)
-	}
-	n, _, err := h.loop.Poll(h.buf[:], false)
+	h.readable(wait)
+	n, _, err := h.loop.Poll(h.buf[:h.cap], false)
 	if err != nil {
 		h.t.Fatal(err)
 	}
