@@ -52,12 +52,12 @@ class CloseCode(enum.IntEnum):
     MISSING_EXTENSION = 1010
 
 
+# Where the registry's name is not that of the member.
 _NAMES = {
     1004: "reserved",
     1005: "no status received",
-    1007: "invalid payload data",
     1010: "mandatory extension",
-    1015: "TLS handshake failure",
+    1015: "TLS handshake",
 }
 _NAMES.update(
     (code, code.name.lower().replace("_", " ")) for code in CloseCode if code not in _NAMES
@@ -72,13 +72,13 @@ def close_code_name(code: int) -> str:
     name = _NAMES.get(code)
     if name is not None:
         return name
-    if 1016 <= code <= 2999:
-        return "reserved for the protocol"
-    if 3000 <= code <= 3999:
+    if code < 1000:
+        return "unused"
+    if code < 3000:
+        return "unassigned"
+    if code < 4000:
         return "registered"
-    if 4000 <= code <= 4999:
-        return "private use"
-    return "not used"
+    return "private use" if code < 5000 else "invalid"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from aiows.close_codes import close_code_name
 
 # RFC 6455 section 7.4.1 and the IANA registry.
 NAMES = {
-    0: "not used",
-    999: "not used",
+    0: "unused",
+    999: "unused",
     1000: "normal closure",
     1001: "going away",
     1002: "protocol error",
@@ -21,7 +21,7 @@ NAMES = {
     1004: "reserved",
     1005: "no status received",
     1006: "abnormal closure",
-    1007: "invalid payload data",
+    1007: "invalid frame payload data",
     1008: "policy violation",
     1009: "message too big",
     1010: "mandatory extension",
@@ -29,9 +29,9 @@ NAMES = {
     1012: "service restart",
     1013: "try again later",
     1014: "bad gateway",
-    1015: "TLS handshake failure",
-    1016: "reserved for the protocol",
-    2999: "reserved for the protocol",
+    1015: "TLS handshake",
+    1016: "unassigned",
+    2999: "unassigned",
     3000: "unauthorized",
     3001: "registered",
     3003: "forbidden",
@@ -39,7 +39,7 @@ NAMES = {
     3999: "registered",
     4000: "private use",
     4999: "private use",
-    5000: "not used",
+    5000: "invalid",
 }
 
 
