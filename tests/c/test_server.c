@@ -250,6 +250,7 @@ static void a_tls_context_serves_one_side(void)
 		fail(__FILE__, __LINE__, e.message);
 	aiows_tls_options_init(&co, sizeof co);
 	co.ca_file = setting("AIOWS_CA");
+	co.server_name = "localhost";
 	aiows_connect_options o;
 	aiows_connect_options_init(&o, sizeof o);
 	listener = aiows_listen(loop, "127.0.0.1", 0, &lo, 9, &e);
