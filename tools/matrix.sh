@@ -12,6 +12,7 @@ find_python() { # the path of Python $1, from PATH (a pyenv shim may answer noth
 	done
 }
 
+failed=
 for version in 3.11 3.12 3.13; do
 	[ "$version" != "$own" ] || continue
 	python=$(find_python "$version")
@@ -33,5 +34,9 @@ for version in 3.11 3.12 3.13; do
 		$pip --force-reinstall --no-deps ./python
 	fi
 	echo "python $version: $("$venv/bin/python" --version)"
-	"$venv/bin/python" -m pytest tests/python
+	"$venv/bin/python" -m pytest tests/python || failed="$failed $version"
 done
+[ -z "$failed" ] || {
+	echo "the Python tests failed with Python$failed" >&2
+	exit 1
+}

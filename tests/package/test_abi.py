@@ -72,3 +72,15 @@ def test_only_our_symbols_are_exported(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "other_symbol is exported, expected names that begin with aiows_" in result.stderr
+
+
+def test_core_refuses_a_library_of_another_abi(tmp_path: Path) -> None:
+    source = tmp_path / "other.c"
+    source.write_text("int aiows_abi_version(void) { return 999; }\n")
+    run("gcc", "-shared", "-fPIC", "-o", tmp_path / "other.so", source)
+    code = f"import aiows._core as core; core.load({str(tmp_path / 'other.so')!r})"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: ")
+    assert "other.so has ABI number 999, but aiows._core was built for 1" in last
