@@ -2,8 +2,9 @@
 
 usage: abi.py [--add] LIBRARY
 
-Programs that were built against an older library rely on every exported symbol and every
-number of aiows.h, so those are only ever added. --add pins what is new; it never removes.
+Programs that were built against an older library rely on every exported symbol, every number
+and the place of every field of aiows.h, so those are only ever added. A struct may grow when
+its first field tells its size. --add pins what is new; it never removes.
 """
 
 from __future__ import annotations
@@ -11,11 +12,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = ROOT / "include" / "aiows.h"
 PINNED = ROOT / "tests" / "abi.txt"
+LAYOUT = """
+#include <aiows.h>
+#include <stdio.h>
+#define OFFSET(s, field) printf("offset %s.%s %zu\\n", #s, #field, offsetof(s, field));
+#define SIZE(s) printf("size %s %zu\\n", #s, sizeof(s));
+int main(void) {{
+{lines}
+}}
+"""
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +46,8 @@ def main(arguments: list[str]) -> int:
     problems += [f"{name} is declared and not exported" for name in sorted(declared - symbols)]
     problems += [f"{name} is exported and not declared" for name in sorted(symbols - declared)]
 
-    found = {f"symbol {name}" for name in symbols} | constants(header) | soname(libraries[0])
+    found = {f"symbol {name}" for name in symbols} | soname(libraries[0])
+    found |= constants(header) | layout(header)
     pinned = set(PINNED.read_text().splitlines()) if PINNED.exists() else set()
     problems += [f"gone or changed: {line}" for line in sorted(pinned - found)]
     new = found - pinned
@@ -46,9 +58,7 @@ def main(arguments: list[str]) -> int:
     for problem in problems:
         print(f"abi: {problem}", file=sys.stderr)
     if not problems:
-        print(
-            f"abi: {len(symbols)} symbols, {len(found) - len(symbols)} numbers and names, as pinned"
-        )
+        print(f"abi: {len(symbols)} symbols, {len(found)} pinned lines in all, unchanged")
     return 1 if problems else 0
 
 
@@ -74,6 +84,23 @@ def constants(header: str) -> set[str]:
     named += re.findall(r"^#define (AIOWS_\w+) \(?(-?\w+)\)?$", code, re.MULTILINE)
     named += [(f"AIOWS_ERR_{name}", number) for name, number in errors]
     return {f"constant {name} {int(number, 0)}" for name, number in named}
+
+
+def layout(header: str) -> set[str]:
+    """Return the offset of every field, and the size of each struct that cannot grow."""
+    code = re.sub(r"//.*", "", header)
+    lines = []
+    for body, struct in re.findall(r"^typedef struct \w+ \{\n(.*?)^\} (\w+);", code, re.M | re.S):
+        fields = re.findall(r"(\w+)(?:\[\w+\])?;", body)
+        lines += [f"OFFSET({struct}, {field})" for field in fields]
+        if fields[0] != "size":
+            lines.append(f"SIZE({struct})")
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "layout.c"), Path(folder, "layout")
+        source.write_text(LAYOUT.format(lines="\n".join(lines)))
+        subprocess.run(["cc", f"-I{HEADER.parent}", source, "-o", program], check=True)
+        output = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    return set(output.splitlines())
 
 
 if __name__ == "__main__":

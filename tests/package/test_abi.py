@@ -45,6 +45,8 @@ def test_unchanged(check: Callable[[str, Edit], subprocess.CompletedProcess[str]
     ("name", "old", "new", "complaint"),
     [
         (HEADER, "X(BUSY, -2,", "X(BUSY, -99,", "gone or changed: constant AIOWS_ERR_BUSY -2"),
+        (HEADER, "uint16_t kind;", "uint32_t kind;", "gone or changed: offset aiows_event.flags 6"),
+        (HEADER, "int32_t code;  ", "int64_t code;  ", "gone or changed: size aiows_event 64"),
         (HEADER, "BINARY = 2", "BINARY = 3", "gone or changed: constant AIOWS_BINARY 2"),
         (HEADER, "aiows_wake(", "aiows_rouse(", "aiows_rouse is declared and not exported"),
         (PINNED, "symbol aiows_poll\n", "", "not pinned: symbol aiows_poll"),
