@@ -44,6 +44,7 @@ class Driver:
         self.loop = loop
         self.thread = threading.get_ident()
         self.connections: set[Connection] = set()
+        self._closed = False
         try:
             self.core = _core.Loop(loop)
         except _core.Error as error:
@@ -63,11 +64,16 @@ class Driver:
 
     def release(self) -> None:
         """End unless a connection or a listener is left."""
-        if not self.core.connections and not self.core.stats()["listeners"]:
+        if self._closed or self.core.connections:
+            return
+        if not self.core.stats()["listeners"]:
             self.close()
 
     def close(self) -> None:
-        """End, dropping connections and listeners that are left."""
+        """End, dropping connections and listeners that are left; again it does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         with _lock:
             if _lookup(self.loop) is self:
                 del _drivers[self.loop]

@@ -211,11 +211,12 @@ class AioWebSocket:
             await self.converse.connection.close(self._leaving_code)
 
     async def __aenter__(self) -> Self:
+        before = self.converse
         try:
             await self.create_connection()
         except BaseException as error:
             # An overriding method, or on_open, may have failed later than the opening.
-            if self.state == SocketState.opened:
+            if self.converse is not before:
                 await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
