@@ -365,7 +365,11 @@ func (h *host) take(want EventType) (taken []got) {
 func (h *host) async(what string, f func()) {
 	h.t.Helper()
 	done := make(chan struct{})
-	go func() { defer close(done); f() }()
+	go func() {
+		defer h.loop.Wake()
+		defer close(done)
+		f()
+	}()
 	h.while(what, func() bool {
 		select {
 		case <-done:
