@@ -107,7 +107,7 @@ static void in_child(void)
 __attribute__((constructor(101))) static void before_go(void)
 {
 	static const int synchronous[] = { SIGSEGV, SIGBUS,  SIGFPE,  SIGILL, SIGTRAP,
-		                           SIGSYS,  SIGABRT, SIGPROF, SIGURG };
+	                                   SIGSYS,  SIGABRT, SIGPROF, SIGURG };
 	sigset_t blocked;
 	sigfillset(&blocked);
 	for (size_t i = 0; i < sizeof synchronous / sizeof *synchronous; i++)

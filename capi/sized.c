@@ -31,9 +31,10 @@ int32_t sized_in(void *ours, size_t size, const void *theirs, const char *what, 
 		                 (unsigned long)n, what);
 	for (size_t i = size; i < n; i++)
 		if (((const char *)theirs)[i] != 0)
-			return error_set(e, AIOWS_ERR_UNSUPPORTED,
-			                 "%s sets a field at byte %lu, which version %s does not know",
-			                 what, (unsigned long)i, aiows_version());
+			return error_set(
+				e, AIOWS_ERR_UNSUPPORTED,
+				"%s sets a field at byte %lu, which version %s does not know", what,
+				(unsigned long)i, aiows_version());
 	memcpy((char *)ours + sizeof n, (const char *)theirs + sizeof n,
 	       (n < size ? n : size) - sizeof n);
 	return AIOWS_OK;

@@ -28,8 +28,8 @@ void check_rc(const char *file, int line, const char *what, int32_t got, int32_t
 {
 	if (got == want)
 		return;
-	fprintf(stderr, "%s:%d: %s: %s is %" PRId32 " (%s), expected %" PRId32 " (%s)\n", file, line,
-	        running, what, got, aiows_strerror(got), want, aiows_strerror(want));
+	fprintf(stderr, "%s:%d: %s: %s is %" PRId32 " (%s), expected %" PRId32 " (%s)\n", file,
+	        line, running, what, got, aiows_strerror(got), want, aiows_strerror(want));
 	exit(1);
 }
 

@@ -69,7 +69,8 @@ typedef struct pair {
 	aiows_conn *server;
 } pair;
 
-pair open_pair(aiows_loop *loop, const aiows_conn_options *client, const aiows_conn_options *server);
+pair open_pair(aiows_loop *loop, const aiows_conn_options *client,
+               const aiows_conn_options *server);
 void close_pair(aiows_loop *loop, pair *p);
 
 static inline const void *payload(const aiows_event *event)

@@ -22,9 +22,12 @@ import logging
 import ssl
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 
 async def echo(ws: ServerConnection) -> None:
@@ -49,6 +52,7 @@ async def flood(ws: ServerConnection) -> None:
 
 
 async def headers(ws: ServerConnection) -> None:
+    assert ws.request is not None
     await ws.send(json.dumps(list(ws.request.headers.raw_items())))
     await echo(ws)
 
@@ -70,6 +74,7 @@ PATHS = {f"/{f.__name__}": f for f in (echo, ping, close, flood, headers, deaf, 
 
 
 async def handler(ws: ServerConnection) -> None:
+    assert ws.request is not None
     await PATHS[ws.request.path.partition("?")[0]](ws)
 
 
@@ -80,18 +85,26 @@ def refuse(ws: ServerConnection, request: Request) -> Response | None:
     return Response(http.HTTPStatus.NOT_FOUND.value, "Not Found", fields, b"nothing")
 
 
-def choose(ws: ServerConnection, offered: Sequence[str]) -> str | None:
-    return "chat" if "chat" in offered else None
+def choose(ws: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return next((name for name in offered if name == "chat"), None)
+
+
+def listen(context: ssl.SSLContext | None) -> AbstractAsyncContextManager[Server]:
+    return serve(
+        handler,
+        "127.0.0.1",
+        0,
+        ssl=context,
+        process_request=refuse,
+        select_subprotocol=choose,
+        max_size=None,
+    )
 
 
 async def main(cert: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert)
-    options = {"process_request": refuse, "select_subprotocol": choose, "max_size": None}
-    async with (
-        serve(handler, "127.0.0.1", 0, **options) as plain,
-        serve(handler, "127.0.0.1", 0, ssl=context, **options) as secure,
-    ):
+    async with listen(None) as plain, listen(context) as secure:
         ports = [next(iter(s.sockets)).getsockname()[1] for s in (plain, secure)]
         print(json.dumps(ports), flush=True)
         # The tests end the process by closing its input.

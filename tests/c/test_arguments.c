@@ -43,7 +43,8 @@ static void connect_checks_its_arguments(void)
 	refused(aiows_connect(loop, NULL, NULL, 0, &conn, &e), AIOWS_ERR_ARGUMENT, "uri is NULL");
 	refused(aiows_connect(loop, "ws://127.0.0.1:1/", NULL, 0, NULL, &e), AIOWS_ERR_ARGUMENT,
 	        "conn_out is NULL");
-	refused(aiows_connect(loop, "http://127.0.0.1/", NULL, 0, &conn, &e), AIOWS_ERR_URI, "http");
+	refused(aiows_connect(loop, "http://127.0.0.1/", NULL, 0, &conn, &e), AIOWS_ERR_URI,
+	        "http");
 	refused(aiows_connect(loop, "", NULL, 0, &conn, &e), AIOWS_ERR_URI, "");
 	CHECK_RC(aiows_connect(loop, "", NULL, 0, &conn, NULL), AIOWS_ERR_URI);
 	finish(loop);
@@ -146,7 +147,8 @@ static void errors_fit_the_callers_size(void)
 		for (size_t i = used ? n : 4; i < sizeof room; i++)
 			CHECK_INT(((char *)&room)[i], 'x');
 		if (used && n > offsetof(aiows_error, message))
-			CHECK(memchr(room.error.message, 0, n - offsetof(aiows_error, message)) != NULL);
+			CHECK(memchr(room.error.message, 0, n - offsetof(aiows_error, message)) !=
+			      NULL);
 	}
 	finish(loop);
 }

@@ -138,7 +138,8 @@ static void the_peer_closes(void)
 	CHECK_INT(event.close_sent, 4001);
 	CHECK_INT(event.len, 10);
 	CHECK(memcmp(payload(&event), "on purpose", 10) == 0);
-	CHECK_INT(event.flags & (AIOWS_EVF_CLEAN | AIOWS_EVF_PEER), AIOWS_EVF_CLEAN | AIOWS_EVF_PEER);
+	CHECK_INT(event.flags & (AIOWS_EVF_CLEAN | AIOWS_EVF_PEER),
+	          AIOWS_EVF_CLEAN | AIOWS_EVF_PEER);
 
 	CHECK_RC(aiows_send(conn, AIOWS_TEXT, 0, "x", 1), AIOWS_ERR_CLOSED);
 	CHECK_RC(aiows_close(conn, 1000, NULL), AIOWS_ERR_CLOSED);
@@ -293,12 +294,12 @@ static void info_describes_the_connection(void)
 static void raw_lines_are_sent_as_they_are(void)
 {
 	const char *lines[] = { "GET /headers HTTP/1.1",
-		                "host: example.com",
-		                "upgrade: websocket",
-		                "x-odd:  two  spaces",
-		                "connection: Upgrade",
-		                "sec-websocket-version: 13",
-		                "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==" };
+	                        "host: example.com",
+	                        "upgrade: websocket",
+	                        "x-odd:  two  spaces",
+	                        "connection: Upgrade",
+	                        "sec-websocket-version: 13",
+	                        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==" };
 	aiows_connect_options o;
 	aiows_connect_options_init(&o, sizeof o);
 	o.raw_lines = lines;

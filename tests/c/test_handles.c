@@ -156,7 +156,8 @@ static void loop_free_ends_every_handle(void)
 		aiows_conn_info_t info = { .size = sizeof info };
 		CHECK_RC(aiows_conn_info(p.client, &info), AIOWS_OK);
 		aiows_conn *opening;
-		CHECK_RC(aiows_connect(loop, "ws://127.0.0.1:1/", NULL, 0, &opening, NULL), AIOWS_OK);
+		CHECK_RC(aiows_connect(loop, "ws://127.0.0.1:1/", NULL, 0, &opening, NULL),
+		         AIOWS_OK);
 		CHECK_RC(aiows_loop_free(loop), AIOWS_OK);
 		refuse_all(loop);
 		refuse_all(p.client);

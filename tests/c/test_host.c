@@ -65,7 +65,9 @@ static uint64_t blocked(const char *task)
 static void gos_threads_get_no_signal_of_the_host(void)
 {
 	// Not SIGCHLD, which the runtime unblocks by itself.
-	static const int theirs[] = { SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2, SIGWINCH };
+	static const int theirs[] = {
+		SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2, SIGWINCH
+	};
 	aiows_loop *loop = begin();
 	for (int i = 0; i < 20; i++) {
 		aiows_conn *conn;
@@ -189,7 +191,8 @@ static void check_child(aiows_loop *loop, const pair *p)
 	FORKED(aiows_resume(p->client));
 	FORKED(aiows_buffered(p->client, &n));
 	FORKED(aiows_conn_info(p->client, &info));
-	FORKED(aiows_conn_stats(p->client, &(aiows_conn_stats_t){ .size = sizeof(aiows_conn_stats_t) }));
+	FORKED(aiows_conn_stats(p->client,
+	                        &(aiows_conn_stats_t){ .size = sizeof(aiows_conn_stats_t) }));
 	FORKED(aiows_conn_error(p->client, &e));
 	FORKED(aiows_conn_set_user_data(p->client, 1));
 	FORKED(aiows_conn_free(p->client));

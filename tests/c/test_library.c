@@ -118,7 +118,8 @@ static void log_lines_reach_the_descriptor(void)
 	CHECK_RC(aiows_set_log(AIOWS_LOG_DEBUG, pipes[1]), AIOWS_OK);
 	aiows_loop *loop = aiows_loop_new(NULL, NULL);
 	aiows_conn *conn;
-	CHECK_RC(aiows_connect(loop, "ws://user:secret@127.0.0.1:1/", NULL, 0, &conn, NULL), AIOWS_OK);
+	CHECK_RC(aiows_connect(loop, "ws://user:secret@127.0.0.1:1/", NULL, 0, &conn, NULL),
+	         AIOWS_OK);
 	wait_event(loop, AIOWS_EV_FAILED);
 	CHECK_RC(aiows_set_log(AIOWS_LOG_OFF, 0), AIOWS_OK);
 	ssize_t n = read(pipes[0], text, sizeof text - 1);

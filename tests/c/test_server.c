@@ -23,7 +23,8 @@ static aiows_conn *dial(const char *target, const aiows_connect_options *options
 {
 	char uri[256];
 	aiows_conn *conn;
-	snprintf(uri, sizeof uri, "ws://127.0.0.1:%d%s", (int)aiows_listener_port(listener), target);
+	snprintf(uri, sizeof uri, "ws://127.0.0.1:%d%s", (int)aiows_listener_port(listener),
+	         target);
 	CHECK_RC(aiows_connect(loop, uri, options, 1, &conn, NULL), AIOWS_OK);
 	return conn;
 }
@@ -196,7 +197,7 @@ static void what_is_no_upgrade_is_answered(void)
 	start();
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in to = { .sin_family = AF_INET,
-		                  .sin_port = htons((uint16_t)aiows_listener_port(listener)) };
+	                          .sin_port = htons((uint16_t)aiows_listener_port(listener)) };
 	inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
 	CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
 	static const char ask[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -213,7 +214,8 @@ static void what_is_no_upgrade_is_answered(void)
 			break;
 		have += r > 0 ? (size_t)r : 0;
 	}
-	CHECK(strncmp(answer, "HTTP/1.1 426 ", 13) == 0 || strncmp(answer, "HTTP/1.1 400 ", 13) == 0);
+	CHECK(strncmp(answer, "HTTP/1.1 426 ", 13) == 0 ||
+	      strncmp(answer, "HTTP/1.1 400 ", 13) == 0);
 	close(fd);
 	stop();
 }

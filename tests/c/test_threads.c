@@ -56,7 +56,8 @@ static void poll_returns_after_its_timeout(void)
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	CHECK_INT(n, 0);
 	// Not before its time: the only clock that a busy machine cannot upset.
-	int64_t ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+	int64_t ms =
+		(after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
 	CHECK(ms >= 48);
 	finish(loop);
 }
@@ -153,8 +154,9 @@ static void *send_in_thread(void *arg)
 	uint32_t id = (uint32_t)(uintptr_t)arg;
 	for (uint32_t i = 0; i < EACH; i++) {
 		uint32_t text[2] = { id, i };
-		int32_t rc = aiows_send(shared, AIOWS_BINARY, i % 3 ? AIOWS_FORCE : AIOWS_FORCE | AIOWS_TRY,
-		                        text, sizeof text);
+		int32_t rc = aiows_send(shared, AIOWS_BINARY,
+		                        i % 3 ? AIOWS_FORCE : AIOWS_FORCE | AIOWS_TRY, text,
+		                        sizeof text);
 		if (rc == AIOWS_ERR_BUSY)
 			i--;
 		else
