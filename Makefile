@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 ARGS ?=
 
 DEBIAN_BUILD := make gcc libc6-dev python3-dev python3-venv
-DEBIAN_TEST := g++ procps valgrind
+DEBIAN_TEST := g++ openssl procps valgrind
 
 PY := .venv/bin/python
 BIN := .cache/bin
