@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from servers.fixtures import Certificates
 from servers.launch import ServerProcess
-from styles import AIOWEBSOCKET_ON_MESSAGE, AIOWEBSOCKET_RECEIVE, CONNECT_RECV, STYLES, Style
 
 from aiows import AioWebSocket, ConnectionClosedError, PayloadTooBig, create_default_context
+from styles import AIOWEBSOCKET_ON_MESSAGE, AIOWEBSOCKET_RECEIVE, CONNECT_RECV, STYLES, Style
 
 MIB = 1 << 20
 MESSAGES: list[str | bytes] = [

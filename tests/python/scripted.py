@@ -1,0 +1,119 @@
+"""
+A server inside the test's own event loop that does what the test says.
+
+Both ends share one loop, so a test decides what is in a socket before the
+client's loop looks: without sleeping, without races.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from types import TracebackType
+from typing import Self
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+
+def frame(opcode: int, payload: bytes, fin: bool = True) -> bytes:
+    """Return an unmasked frame (RFC 6455 section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([size])
+    elif size < 1 << 16:
+        length = b"\x7e" + size.to_bytes(2, "big")
+    else:
+        length = b"\x7f" + size.to_bytes(8, "big")
+    return bytes([(0x80 if fin else 0) | opcode]) + length + payload
+
+
+class Session:
+    """The server's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.path = ""
+
+    async def shake_hands(self) -> None:
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        self.path = head.split(b" ", 2)[1].decode()
+        lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+        digest = hashlib.sha1(lines[b"Sec-WebSocket-Key"] + GUID).digest()
+        self._writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+        )
+
+    def text(self, *messages: str) -> None:
+        """Put text messages into the socket at once, in one piece."""
+        self._writer.write(b"".join(frame(TEXT, message.encode()) for message in messages))
+
+    def binary(self, *messages: bytes) -> None:
+        self._writer.write(b"".join(frame(BINARY, message) for message in messages))
+
+    def pong(self, payload: bytes) -> None:
+        self._writer.write(frame(PONG, payload))
+
+    def close(self, code: int = 1000) -> None:
+        """Send Close and nothing after it, as a server that answered or began the closing."""
+        self._writer.write(frame(CLOSE, code.to_bytes(2, "big")))
+        self._writer.write_eof()
+
+    def drop(self) -> None:
+        self._writer.transport.abort()
+
+    async def read(self) -> tuple[int, bytes]:
+        """Return opcode and payload of the next frame."""
+        first, second = await self._reader.readexactly(2)
+        assert second & 0x80, "clients mask (RFC 6455 section 5.1)"
+        size = second & 0x7F
+        if size > 125:
+            size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8), "big")
+        key = await self._reader.readexactly(4)
+        payload = await self._reader.readexactly(size)
+        whole = (key * (size // 4 + 1))[:size]
+        plain = int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")
+        return first & 0x0F, plain.to_bytes(size, "big")
+
+
+class ScriptedServer:
+    """Accepts connections; `accepted` gives each one's Session to the test."""
+
+    def __init__(self) -> None:
+        self._sessions: asyncio.Queue[Session] = asyncio.Queue()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._handlers: set[asyncio.Task[None]] = set()
+        self.uri = ""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24)
+        self.uri = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def accepted(self) -> Session:
+        """Return the next connection whose handshake is done."""
+        return await self._sessions.get()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        session = Session(reader, writer)
+        try:
+            await session.shake_hands()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+            return
+        self._sessions.put_nowait(session)
