@@ -1,7 +1,10 @@
-#include <errno.h>
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE // ppoll
+#endif
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -40,26 +43,53 @@ int32_t aiows_loop_fd(aiows_loop *loop)
 
 // ---------------------------------------------------------------- poll
 
-static int64_t now_ms(void)
+static struct timespec now(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return t;
+}
+
+// until returns the time from now to end, or none when it has passed.
+static struct timespec until(struct timespec end)
+{
+	struct timespec t = now();
+	t.tv_sec = end.tv_sec - t.tv_sec;
+	t.tv_nsec = end.tv_nsec - t.tv_nsec;
+	if (t.tv_nsec < 0) {
+		t.tv_nsec += 1000000000;
+		t.tv_sec--;
+	}
+	return t.tv_sec < 0 ? (struct timespec){ 0, 0 } : t;
+}
+
+// wait_readable returns what poll(2) would. The runtime interrupts threads with
+// SIGURG, also one that has just left it: that must not end the host's wait.
+static int wait_readable(int fd, const struct timespec *limit)
+{
+	sigset_t mask;
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	sigaddset(&mask, SIGURG);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	return ppoll(&p, 1, limit, &mask);
 }
 
 // wait_and_poll waits in C, never inside Go, where a signal would be held up.
 static int32_t wait_and_poll(uintptr_t loop, aiows_event *events, size_t cap, int32_t timeout_ms,
                              poll_result *out)
 {
-	int64_t end = timeout_ms < 0 ? 0 : now_ms() + timeout_ms;
-	for (;;) {
-		int left = -1;
-		if (timeout_ms >= 0) {
-			int64_t ms = end - now_ms();
-			left = ms < 0 ? 0 : (int)ms;
+	struct timespec end = now();
+	if (timeout_ms > 0) {
+		end.tv_sec += timeout_ms / 1000;
+		end.tv_nsec += timeout_ms % 1000 * 1000000L;
+		if (end.tv_nsec >= 1000000000) {
+			end.tv_nsec -= 1000000000;
+			end.tv_sec++;
 		}
-		struct pollfd p = { .fd = out->fd, .events = POLLIN };
-		int ready = poll(&p, 1, left);
+	}
+	for (;;) {
+		struct timespec left = until(end);
+		int ready = wait_readable(out->fd, timeout_ms < 0 ? NULL : &left);
 		ENTER();
 		int32_t mode = ready > 0 ? POLL_AGAIN | POLL_WAIT : POLL_LEAVE;
 		int32_t rc = go_poll(loop, events, cap, mode, out);

@@ -22,10 +22,17 @@ def test_c(run_test: RunTest, program: str, test: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_list_of_tests_is_whole(build, run_test: RunTest) -> None:  # type: ignore[no-untyped-def]
+def test_the_list_of_tests_is_whole(run_test: RunTest) -> None:
     for path in HERE.glob("test_*.c"):
         listed = run_test(path.stem, "--list").stdout.split()
         assert listed == [case.values[1] for case in CASES if case.values[0] == path.stem]
+
+
+def test_calls_can_be_measured(run_test: RunTest) -> None:
+    done = run_test("calls", "all")
+    assert done.returncode == 0, done.stderr
+    assert all(float(line.split()[-1]) > 0 for line in done.stdout.splitlines())
+    assert "aiows_send, 64 bytes" in done.stdout
 
 
 def test_a_test_that_does_not_exist_fails(run_test: RunTest) -> None:

@@ -146,6 +146,22 @@ static void a_signal_ends_the_wait(void)
 	finish(loop);
 }
 
+static void a_signal_of_the_runtime_does_not(void)
+{
+	waiter w;
+	loop = begin();
+	start(&w, -1);
+	for (int i = 0; i < 20; i++) {
+		nap_ms(5);
+		CHECK(pthread_kill(w.thread, SIGURG) == 0);
+	}
+	CHECK(!returned(&w));
+	CHECK_RC(aiows_wake(loop), AIOWS_OK);
+	pthread_join(w.thread, NULL);
+	CHECK_RC(w.rc, AIOWS_OK);
+	finish(loop);
+}
+
 enum { SENDERS = 4, EACH = 2000 };
 static aiows_conn *shared;
 
@@ -217,6 +233,7 @@ static void one_of_two_frees_wins(void)
 	X(a_wake_ends_one_of_two_waits)                                                            \
 	X(loop_free_ends_every_wait)                                                               \
 	X(a_signal_ends_the_wait)                                                                  \
+	X(a_signal_of_the_runtime_does_not)                                                        \
 	X(order_holds_per_sending_thread)                                                          \
 	X(one_of_two_frees_wins)
 HARNESS_MAIN(TESTS)
