@@ -151,8 +151,8 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 		Conn:         a.conn(o.conn),
 	}
 	if out.RawLines != nil {
-		if o.user_agent != nil || o.origin != nil || o.n_headers != 0 || o.n_subprotocols != 0 {
-			a.refuse("raw_lines are the whole request, expected no origin, user_agent, subprotocols or headers beside them")
+		if o.user_agent != nil {
+			a.refuse("user_agent is %q beside raw_lines, expected NULL and a User-Agent line", out.UserAgent)
 		}
 		out.UserAgent = ""
 	}

@@ -331,7 +331,8 @@ typedef struct aiows_connect_options {
 	const aiows_header *headers;        // in this order; they replace default fields
 	size_t n_headers;
 	const char *const *raw_lines;       // the whole request, a line each, no CRLF; headers
-	size_t n_raw_lines;                 // apply on top; origin and subprotocols must be unset
+	size_t n_raw_lines;                 // apply on top; origin, user_agent and subprotocols
+					    // must be unset
 	const aiows_conn_options *conn;     // NULL: the defaults
 } aiows_connect_options;
 

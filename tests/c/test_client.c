@@ -312,9 +312,23 @@ static void raw_lines_are_sent_as_they_are(void)
 	free(json);
 	close_conn(loop, conn);
 
+	aiows_header extra = { "X-Extra", "on top" };
+	o.headers = &extra;
+	o.n_headers = 1;
+	conn = open_conn(loop, uri("/ignored"), &o);
+	event = wait_event(loop, AIOWS_EV_MESSAGE);
+	json = strndup(payload(&event), event.len);
+	CHECK(strstr(json, "[\"X-Extra\", \"on top\"]") != NULL);
+	free(json);
+	close_conn(loop, conn);
+
 	o.origin = "https://example.com";
 	CHECK_RC(aiows_connect(loop, uri("/"), &o, 0, &conn, NULL), AIOWS_ERR_ARGUMENT);
 	o.origin = NULL;
+	o.subprotocols = lines;
+	o.n_subprotocols = 1;
+	CHECK_RC(aiows_connect(loop, uri("/"), &o, 0, &conn, NULL), AIOWS_ERR_ARGUMENT);
+	o.n_subprotocols = 0;
 	o.user_agent = "mine";
 	CHECK_RC(aiows_connect(loop, uri("/"), &o, 0, &conn, NULL), AIOWS_ERR_ARGUMENT);
 	finish(loop);
