@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from . import _core
-from ._errors import CLOSED, call_error, closed_cause, request_of, response_of
+from ._errors import call_error, closed_cause, request_of, response_of
 from ._options import ConnectionOptions, LoggerLike
 from .close_codes import OK_CLOSE_CODES, Close, CloseCode
 from .exceptions import (
@@ -60,13 +60,36 @@ class Connection(_core.Connection):
     A WebSocket connection on an asyncio loop.
 
     connect and serve make the instances. Apart from send_nowait, methods
-    belong to the thread that runs the loop. Every method and attribute works
-    on a closed connection; methods that would need an open one raise
-    ConnectionClosed.
+    belong to the thread that runs the loop. Attributes stay readable when the
+    connection is closed.
 
     As an asynchronous context manager it is closed on leaving, with 1000, or
     1011 when an exception is the reason. As an asynchronous iterator it yields
-    messages until the connection is closed in order.
+    messages until the connection is closed in order, and raises
+    ConnectionClosedError after another end.
+
+    ``await recv(decode=None)`` returns the next message: str for text, bytes
+    for binary; decode=True makes str and decode=False bytes of either.
+    Cancelling is safe: the message stays queued. Raises ConnectionClosed once
+    the connection is closed and the queue empty, and ConcurrencyError while
+    another task is receiving.
+
+    ``await send(message, text=None)`` sends str as text and a bytes-like object
+    as binary; text=True or False says otherwise. The whole message is queued at
+    once, and goes out even if waiting is cancelled; then it waits while more
+    than write_limit is to be sent. Raises ConnectionClosed; TypeError at the
+    call for another type; ValueError when text=True and it is not UTF-8.
+
+    ``send_nowait(message, text=None)`` does not wait, and any thread may call
+    it. Raises WriteLimitExceeded, and queues nothing, when more than
+    write_limit is to be sent already.
+
+    Attributes:
+        queued: Messages that wait for recv.
+        buffered: Bytes that wait to be sent.
+        received_at: When the last message was read from the socket, in
+            nanoseconds of time.monotonic_ns.
+        paused: Whether reading has stopped because max_queue is reached.
 
     """
 
@@ -117,12 +140,12 @@ class Connection(_core.Connection):
     def logger(self) -> logging.LoggerAdapter[Any]:
         """Logger that adds this connection to records as their attribute ``websocket``."""
         return logging.LoggerAdapter(
-            self._base_logger,  # type: ignore[arg-type]
+            self._base_logger,
             {"websocket": weakref.proxy(self)},
         )
 
     @property
-    def state(self) -> State:  # type: ignore[override]
+    def state(self) -> State:
         """Where in its life the connection is."""
         return State.CLOSED if self._ended else State(super().state)
 
@@ -191,27 +214,6 @@ class Connection(_core.Connection):
         else:
             await self.close(CloseCode.INTERNAL_ERROR)
 
-    def send_nowait(self, message: DataLike, text: bool | None = None) -> None:
-        """
-        Queue a message without waiting; any thread may call.
-
-        Args:
-            message: str is sent as text, a bytes-like object as binary.
-            text: True or False sends it as text or as binary all the same.
-
-        Raises:
-            ConnectionClosed: The connection is closed or closing.
-            WriteLimitExceeded: More bytes than write_limit wait to be sent;
-                nothing was queued.
-            TypeError: Neither str nor bytes-like.
-            ValueError: text=True and the message is not UTF-8.
-
-        """
-        try:
-            super().send_nowait(message, text)
-        except _core.Error as error:
-            raise self._map_error(error) from None
-
     async def ping(self, data: DataLike | None = None) -> Awaitable[float]:
         """
         Send a Ping (RFC 6455 section 5.5.2).
@@ -238,7 +240,7 @@ class Connection(_core.Connection):
             payload = _control_payload(data)
             if payload in self._pings:
                 raise ConcurrencyError(f"a ping with the data {payload!r} waits for its pong")
-        self._control(self._ping, payload)
+        self._ping(payload)
         pong = self._loop.create_future()
         self._pings[payload] = pong, time.monotonic()
         return pong
@@ -254,7 +256,7 @@ class Connection(_core.Connection):
             ProtocolError: data is longer than 125 bytes.
 
         """
-        self._control(self._pong, _control_payload(data))
+        self._pong(_control_payload(data))
 
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """
@@ -287,19 +289,7 @@ class Connection(_core.Connection):
 
     def _start_close(self, code: int, reason: str) -> None:
         check_close(code, reason)
-        if self._ended:
-            return
-        try:
-            self._close(code, reason)
-        except _core.Error as error:
-            if error.code != CLOSED:
-                raise call_error(error) from None
-
-    def _control(self, function: Callable[[bytes], None], payload: bytes) -> None:
-        try:
-            function(payload)
-        except _core.Error as error:
-            raise self._map_error(error) from None
+        self._close(code, reason)
 
     def _register(self) -> None:
         self._driver.connections.add(self)
@@ -319,8 +309,6 @@ class Connection(_core.Connection):
     # Called by _core
 
     def _map_error(self, error: _core.Error) -> BaseException:
-        if error.code == CLOSED:
-            return self._closed_exception()
         return call_error(error)
 
     def _concurrency_error(self) -> BaseException:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from . import _core
 from ._conversation import Conversation, NotText, open_conversation
 from ._loop import Driver
 from ._options import LoggerLike, callback, milliseconds, subprotocol_list
@@ -414,14 +413,10 @@ class Converse:
         elif binary is not None and (kind == _BINARY) != binary:
             begun = "binary" if kind == _BINARY else "text"
             raise ValueError(f"binary = {binary}, but the message was begun as {begun}")
-        connection = self.connection
-        try:
-            pending = connection.send_fragment(kind, fin, message)
-        except _core.Error as error:
-            raise connection._map_error(error) from None
+        pending = self.connection.send_fragment(kind, fin, message)
         self._fragment_kind = 0 if fin else kind
         if pending:
-            await connection.drain()
+            await self.connection.drain()
 
 
 def _kind_of(message: DataLike) -> int:

@@ -100,7 +100,7 @@ class Headers(MutableMapping[str, str]):
         """Remove all fields."""
         self._items = []
 
-    def update(self, *args: HeadersLike, **fields: str) -> None:  # type: ignore[override]
+    def update(self, *args: HeadersLike, **fields: str) -> None:
         """Add fields from mappings, pairs or keywords."""
         for arg in args:
             self._items.extend(field_list(arg))

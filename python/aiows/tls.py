@@ -14,10 +14,13 @@ import re
 import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from . import _core
 from ._errors import call_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["SSLContext", "create_default_context"]
 
@@ -128,10 +131,10 @@ class SSLContext(ssl.SSLContext):
         self,
         cafile: _Path | None = None,
         capath: _Path | None = None,
-        cadata: str | bytes | bytearray | memoryview | None = None,
+        cadata: str | Buffer | None = None,
     ) -> None:
         """Trust more authorities: a PEM file, an OpenSSL directory, PEM text or DER bytes."""
-        super().load_verify_locations(cafile, capath, cadata)  # type: ignore[arg-type]
+        super().load_verify_locations(cafile, capath, cadata)
         if cafile is not None:
             self._ca.append(_read(cafile))
         if capath is not None:
@@ -256,7 +259,7 @@ def create_default_context(
     *,
     cafile: _Path | None = None,
     capath: _Path | None = None,
-    cadata: str | bytes | bytearray | memoryview | None = None,
+    cadata: str | Buffer | None = None,
 ) -> SSLContext:
     """
     Return an SSLContext with safe settings.
