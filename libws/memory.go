@@ -185,8 +185,12 @@ func (a *arena) claim(address uint64) []byte {
 	return nil
 }
 
-// trim frees spare chunks.
+// trim frees spare chunks, and the current one when nothing points into it.
 func (a *arena) trim() {
+	if a.cur != nil && a.cur.used == 0 && a.cur.holders == 0 {
+		a.mem.free(a.cur.buf)
+		a.cur = nil
+	}
 	for i, c := range a.spare {
 		a.mem.free(c.buf)
 		a.spare[i] = nil
