@@ -22,8 +22,9 @@
 //              AIOWS_ERR_HANDLE, never dereferenced. The numeric value of a
 //              freed handle is not reused soon.
 //   Threads    any thread may call anything, unless said otherwise.
-//   Blocking   nothing blocks but aiows_poll with a timeout other than 0. The
-//              library never calls back into the program.
+//   Blocking   nothing blocks but aiows_poll with a timeout other than 0 and
+//              aiows_listen with a host name. The library never calls back into
+//              the program.
 //   Strings    UTF-8, ended by NUL; payloads are pointer and length. Whatever is
 //              passed in is copied before the function returns.
 //   Structs    begin with their size in bytes; fill options with the matching
@@ -505,7 +506,8 @@ AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t s
 
 // aiows_listen listens on host and port ("127.0.0.1", "::1", "" for every
 // address of IPv4 and IPv6; port 0 lets the system choose, see
-// aiows_listener_port). A REQUEST event comes for each client whose upgrade
+// aiows_listener_port). A name is resolved before this returns, which may block:
+// pass an address where that matters. A REQUEST event comes for each client whose upgrade
 // request is valid; others are answered with 400, 405 or 426.
 //
 // Returns NULL with AIOWS_ERR_SYSTEM (os_errno says why), AIOWS_ERR_ARGUMENT or
