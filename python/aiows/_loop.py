@@ -81,6 +81,7 @@ class Driver:
             self._watcher.stop()
         elif not self.loop.is_closed():
             self.loop.remove_reader(self.core.fileno())
+        self.core.on_idle = None  # it refers back to this driver
         self.core.close()
         for connection in list(self.connections):
             connection._dropped()
@@ -99,6 +100,7 @@ class _Watcher:
         self._core = core
         self._wake_read, self._wake_write = os.pipe()
         self._stopped = False
+        self._handled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="aiows-watcher", daemon=True)
         self._thread.start()
 
@@ -107,6 +109,7 @@ class _Watcher:
         if self._stopped:
             return
         self._stopped = True
+        self._handled.set()
         os.write(self._wake_write, b"x")
         self._thread.join()
         os.close(self._wake_read)
@@ -120,22 +123,22 @@ class _Watcher:
             poll.poll()
             if self._stopped:
                 return
-            handled = threading.Event()
+            self._handled.clear()
             try:
-                self._loop.call_soon_threadsafe(self._ready, handled, context=contextvars.Context())
+                self._loop.call_soon_threadsafe(self._ready, context=contextvars.Context())
             except RuntimeError:  # the loop is closed
                 return
             # Not again before the loop has looked; it may close without that.
-            while not handled.wait(0.1):
-                if self._stopped or self._loop.is_closed():
+            while not self._handled.wait(0.1):
+                if self._loop.is_closed():
                     return
 
-    def _ready(self, handled: threading.Event) -> None:
+    def _ready(self) -> None:
         try:
             if not self._stopped:
                 self._core.ready()
         finally:
-            handled.set()
+            self._handled.set()
 
 
 def _lookup(loop: asyncio.AbstractEventLoop) -> Driver | None:

@@ -22,7 +22,7 @@ from ._options import (
 )
 from .connection import Connection
 from .exceptions import InvalidURI
-from .headers import HeadersLike, field_list
+from .headers import HeadersLike, request_fields
 from .version import __version__
 
 __all__ = ["USER_AGENT", "ClientConnection", "connect"]
@@ -138,7 +138,7 @@ class connect:
         core: dict[str, Any] = {
             "open_timeout_ms": milliseconds("open_timeout", open_timeout),
             "subprotocols": subprotocol_list(subprotocols),
-            "headers": [] if additional_headers is None else field_list(additional_headers),
+            "headers": [] if additional_headers is None else request_fields(additional_headers),
             "user_agent": "",
         }
         if user_agent_header is not None:

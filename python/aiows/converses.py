@@ -14,7 +14,7 @@ import ssl as _ssl
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from ._conversation import Conversation, NotText, open_conversation
 from ._loop import Driver
@@ -23,7 +23,7 @@ from .client import USER_AGENT
 from .close_codes import CloseCode
 from .connection import DataLike
 from .enumerations import ControlFrames, DataFrames, SocketState
-from .headers import HeadersLike, check_field, field_list
+from .headers import HeadersLike, check_field, refuse_extension, request_fields
 
 __all__ = [
     "AioWebSocket",
@@ -36,6 +36,10 @@ __all__ = [
 
 _TEXT = 1  # AIOWS_TEXT
 _BINARY = 2  # AIOWS_BINARY
+
+
+# For what is None only before the opening: a check would be noise in every program.
+_MaybeNone: TypeAlias = Any
 
 
 class _Default(int):
@@ -122,7 +126,7 @@ class AioWebSocket:
         self.union_header = union_header
         self.timeout = timeout
         self.read_timeout = read_timeout
-        self.converse: Converse | None = None
+        self.converse: Converse | _MaybeNone = None
         self._on_open = on_open
         self._on_close = callback("on_close", on_close)
         self._on_message = callback("on_message", on_message)
@@ -133,7 +137,7 @@ class AioWebSocket:
         milliseconds("timeout", timeout)
         milliseconds("read_timeout", read_timeout)
         self._subprotocols = subprotocol_list(subprotocols)
-        fields = None if additional_headers is None else field_list(additional_headers)
+        fields = None if additional_headers is None else request_fields(additional_headers)
         self._request_options: dict[str, Any] = {
             "origin": origin,
             "additional_headers": fields,
@@ -162,7 +166,7 @@ class AioWebSocket:
             )
 
     @property
-    def manipulator(self) -> Converse | None:
+    def manipulator(self) -> Converse | _MaybeNone:
         """What sends and receives, None before the connection is open."""
         return self.converse
 
@@ -235,8 +239,10 @@ class AioWebSocket:
             self._leaving_code = CloseCode.INTERNAL_ERROR
         await self.close_connection()
 
-    def __getattr__(self, name: str) -> NoReturn:
-        _no_attribute(self, name)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            _no_attribute(self, name)
 
     def _plan(self) -> _Plan:
         # From the attributes as they are now: they may be changed until the opening.
@@ -245,9 +251,9 @@ class AioWebSocket:
         options["subprotocols"] = self._subprotocols
         if not isinstance(self.union_header, dict):
             raise TypeError(f"union_header must be a dict, got {self.union_header!r}")
-        union = field_list(self.union_header)
+        union = request_fields(self.union_header)
         if isinstance(self.headers, Mapping):
-            fields = [*field_list(self.headers), *union]
+            fields = [*request_fields(self.headers), *union]
             fields = [*(options["additional_headers"] or ()), *fields]
             options["additional_headers"] = _last_of_each(fields)
         elif isinstance(self.headers, (list, tuple)) or self.headers is None:
@@ -396,8 +402,10 @@ class Converse:
             return None
         return message.decode() if text and isinstance(message, bytes) else message
 
-    def __getattr__(self, name: str) -> NoReturn:
-        _no_attribute(self, name)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            _no_attribute(self, name)
 
     async def _send_bytes(self, message: bytes | bytearray | memoryview) -> None:
         # The core validates text anyway, so it is asked, before anything is queued.
@@ -464,16 +472,11 @@ def _request_lines(headers: Iterable[object]) -> list[str]:
         if not colon:
             raise ValueError(f"line {number} of headers has no colon: {line!r}")
         check_field(name, value)
-        _refuse_extension(name)
+        refuse_extension(name)
     for name in _REQUIRED:
         if not _has_field(result, name):
             raise ValueError(f"headers has no {name} line")
     return result
-
-
-def _refuse_extension(name: str) -> None:
-    if name.lower() == "sec-websocket-extensions":
-        raise ValueError("Sec-WebSocket-Extensions: no extension is supported, leave the field out")
 
 
 def _has_field(lines: Iterable[str], name: str) -> bool:
@@ -483,7 +486,6 @@ def _has_field(lines: Iterable[str], name: str) -> bool:
 def _merge(lines: list[str], fields: list[tuple[str, str]]) -> list[str]:
     """Return lines in which fields replace those of the same name, or follow."""
     for name, value in fields:
-        _refuse_extension(name)
         line = f"{name}: {value}"
         same = [
             index
@@ -503,7 +505,6 @@ def _last_of_each(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return fields with the last value for each name, in the place of its first."""
     result: dict[str, tuple[str, str]] = {}
     for name, value in fields:
-        _refuse_extension(name)
         result[name.lower()] = name, value
     return list(result.values())
 

@@ -184,3 +184,24 @@ def field_list(fields: object) -> list[tuple[str, str]]:
             raise TypeError(f"headers must hold (name, value) pairs, got {field!r}")
         result.append(check_field(*pair))
     return result
+
+
+def request_fields(fields: object) -> list[tuple[str, str]]:
+    """
+    Return checked fields for a request.
+
+    Raises:
+        TypeError: As field_list.
+        ValueError: As field_list; or the field offers an extension.
+
+    """
+    result = field_list(fields)
+    for name, _ in result:
+        refuse_extension(name)
+    return result
+
+
+def refuse_extension(name: str) -> None:
+    """Raise ValueError for the name of the field that offers extensions."""
+    if name.lower() == "sec-websocket-extensions":
+        raise ValueError(f"{name}: no extension is supported, leave the field out")

@@ -44,8 +44,8 @@ class ServerConnection(Connection):
     def _on_open(self) -> None:
         self.server._opened(self)
 
-    def _on_failed(self, error: _core.Error) -> None:
-        super()._on_failed(error)
+    def _end(self) -> None:
+        super()._end()
         self.server._connections.discard(self)
 
 
@@ -237,8 +237,6 @@ class Server:
             raise
         else:
             await connection.close()
-        finally:
-            self._connections.discard(connection)
 
 
 class serve:
