@@ -283,6 +283,24 @@ func TestCloseBesideAWriter(t *testing.T) {
 	}
 }
 
+// TestCloseCompleteBesideAWriter: the same when only the end of TCP is left to do.
+func TestCloseCompleteBesideAWriter(t *testing.T) {
+	overBoth(t, func(t *testing.T, secure *testTLS) {
+		h := newHost(t)
+		c, p := h.server(secure, func(o *ConnOptions) { o.AutoClose, o.CloseTimeout = false, 0 }, nil)
+		_ = c.Close(1000, "")
+		p.expectClose(1000)
+		c.wmu.Lock()
+		p.send(8, closePayload(1000, ""))
+		h.until(EventClosing, 1)
+		for range 10 {
+			h.poll(0)
+		}
+		c.unlockWrite()
+		h.async("FIN", p.expectEnd)
+	})
+}
+
 // TestCloseWhilePaused: the messages that are held back are dropped, the peer's Close
 // is reached, also behind more than a batch takes.
 func TestCloseWhilePaused(t *testing.T) {

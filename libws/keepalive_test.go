@@ -1,0 +1,185 @@
+package libws
+
+import (
+	"testing"
+	"time"
+
+	"aiows/libws/wire"
+)
+
+func pinging(interval, timeout time.Duration) func(*ConnOptions) {
+	return func(o *ConnOptions) { o.PingInterval, o.PingTimeout = interval, timeout }
+}
+
+// TestKeepalivePings: answers keep it alive, measure the latency and are not told.
+func TestKeepalivePings(t *testing.T) {
+	inBothRoles(t, pinging(5*time.Millisecond, hang), func(h *host, c *Conn, p *peer) {
+		var last string
+		for i := range 4 {
+			h.async("a ping", func() {
+				head, b, err := p.next()
+				if err != nil || head.Opcode != wire.OpPing || len(b) == 0 || string(b) == last {
+					p.t.Errorf("ping %d: %s %q %v", i, head.Opcode, b, err)
+				}
+				previous := last
+				last = string(b)
+				p.send(10, last)
+				if previous != "" {
+					p.send(10, previous) // late ones are no news either
+				}
+			})
+		}
+		p.send(10, "unasked")
+		h.until(EventPong, 1)
+		if n := len(h.take(EventPong)); n > 0 {
+			p.t.Errorf("%d pongs to our own pings are told", n)
+		}
+		if l := c.Stats().Latency; l <= 0 || l > hang {
+			p.t.Errorf("latency %v", l)
+		}
+	})
+}
+
+// TestDeadPeer is given up with 1011.
+func TestDeadPeer(t *testing.T) {
+	inBothRoles(t, pinging(10*time.Millisecond, 20*time.Millisecond), func(h *host, c *Conn, p *peer) {
+		h.closed(1006, 1011, 0, "")
+		if err := c.Err(); err == nil || err.Code != CodeKeepalive || err.CloseCode != 1011 {
+			p.t.Errorf("error %+v", err)
+		}
+		if head, _, err := p.next(); err != nil || head.Opcode != wire.OpPing {
+			p.t.Errorf("%s, %v", head.Opcode, err)
+		}
+		p.expectClose(1011)
+	})
+}
+
+// TestDeadPeerWithBacklog: also while it takes nothing.
+func TestDeadPeerWithBacklog(t *testing.T) {
+	inBothRoles(t, pinging(hang, 20*time.Millisecond), func(h *host, c *Conn, p *peer) {
+		h.clog(c)
+		h.loop.mu.Lock()
+		c.alive.next = clock()
+		c.retime()
+		h.loop.mu.Unlock()
+		h.loop.Wake()
+		h.until(EventClosed, 1)
+		if err := c.Err(); err == nil || err.Code != CodeKeepalive {
+			p.t.Errorf("error %+v", err)
+		}
+	})
+}
+
+// TestAnythingIsLife: a peer that never answers a ping but sends is alive, also when it
+// sends a message that takes long, or one TLS record that does.
+func TestAnythingIsLife(t *testing.T) {
+	inBothRoles(t, pinging(10*time.Millisecond, 40*time.Millisecond), func(h *host, c *Conn, p *peer) {
+		frame := p.frame(2, true, make([]byte, 60))
+		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+			if len(frame) == 0 {
+				frame = p.frame(2, true, make([]byte, 60))
+			}
+			p.write(frame[:1])
+			frame = frame[1:]
+			h.poll(5 * time.Millisecond)
+		}
+		if c.State() != StateOpen {
+			p.t.Errorf("state %d: %v", c.State(), c.Err())
+		}
+	})
+}
+
+// TestBusyHost: the host does not poll for longer than the ping timeout, while the
+// answer waits in the socket, of one connection or of many with much to read.
+func TestBusyHost(t *testing.T) {
+	inBothRoles(t, pinging(10*time.Millisecond, 20*time.Millisecond), func(h *host, c *Conn, p *peer) {
+		for range 3 {
+			h.async("a ping", func() { p.skipTo(wire.OpPing) })
+			p.send(1, "alive")
+			time.Sleep(50 * time.Millisecond)
+			h.until(EventMessage, 1)
+			if c.State() != StateOpen {
+				p.t.Fatalf("state %d: %v", c.State(), c.Err())
+			}
+		}
+	})
+	t.Run("many", func(t *testing.T) {
+		h := newHost(t)
+		const count = 12
+		conns, peers := make([]*Conn, count), make([]*peer, count)
+		for i := range conns {
+			conns[i], peers[i] = h.client(nil, pinging(300*time.Millisecond, 20*time.Millisecond), nil)
+			conns[i].SetHandle(uint64(10 + i))
+		}
+		for _, p := range peers {
+			p.write(p.frame(2, true, make([]byte, 200<<10)))
+		}
+		got := 0
+		for h.cap = 3; got < count; { // every deadline has passed before each Poll
+			for _, c := range conns {
+				h.loop.mu.Lock()
+				if c.phase == phaseOpen && got == 0 {
+					c.alive.sentAt, c.alive.heard, c.alive.deadline = 1, c.bytesReceived.Load(), 1
+					c.retime()
+				}
+				h.loop.mu.Unlock()
+			}
+			h.poll(hang)
+			got += len(h.take(EventMessage))
+			if closed := h.take(EventClosed); len(closed) > 0 {
+				t.Fatalf("%d connections ended with answers in their sockets", len(closed))
+			}
+		}
+	})
+}
+
+// TestPausedKeepalive: while the host holds reading back no deadline ends anything; it
+// counts again afterwards.
+func TestPausedKeepalive(t *testing.T) {
+	inBothRoles(t, pinging(10*time.Millisecond, 20*time.Millisecond), func(h *host, c *Conn, p *peer) {
+		_ = c.Pause()
+		for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
+			h.poll(5 * time.Millisecond)
+		}
+		if c.State() != StateOpen {
+			p.t.Fatalf("state %d: %v", c.State(), c.Err())
+		}
+		_ = c.Resume()
+		h.until(EventClosed, 1)
+		if err := c.Err(); err == nil || err.Code != CodeKeepalive {
+			p.t.Errorf("error %+v", err)
+		}
+	})
+}
+
+// TestNoKeepaliveWhileClosing: our pings end with our Close, whatever the close timeout.
+func TestNoKeepaliveWhileClosing(t *testing.T) {
+	quick := func(o *ConnOptions) {
+		pinging(5*time.Millisecond, 10*time.Millisecond)(o)
+		o.CloseTimeout = 0
+	}
+	inBothRoles(t, quick, func(h *host, c *Conn, p *peer) {
+		_ = c.Close(1000, "")
+		for end := time.Now().Add(60 * time.Millisecond); time.Now().Before(end); {
+			h.poll(5 * time.Millisecond)
+		}
+		if c.State() != StateClosing {
+			p.t.Fatalf("state %d: %v", c.State(), c.Err())
+		}
+		p.send(8, closePayload(1000, ""))
+		h.until(EventClosing, 1)
+		p.socket.Close()
+		h.until(EventClosed, 1)
+	})
+}
+
+// TestPingsWithoutTimeout go on although none is answered.
+func TestPingsWithoutTimeout(t *testing.T) {
+	inBothRoles(t, pinging(3*time.Millisecond, 0), func(h *host, c *Conn, p *peer) {
+		h.async("pings", func() {
+			for range 3 {
+				p.skipTo(wire.OpPing)
+			}
+		})
+	})
+}
