@@ -72,7 +72,7 @@ async def _echo(options: argparse.Namespace) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.close)
         scheme = "ws" if ssl is None else "wss"
-        host = f"[{options.host}]" if ":" in options.host else options.host
+        host = f"[{options.host}]" if ":" in options.host else options.host or "localhost"
         print(f"listening on {scheme}://{host}:{server.port} pid {os.getpid()}", flush=True)
         await server.wait_closed()
 

@@ -155,3 +155,7 @@ class open_conversation(connect):
         for name in ("headers", "subprotocols", "user_agent", "origin"):
             self._core.pop(name, None)
         self._core["raw_lines"] = lines
+
+    def set_default_origin(self, origin: str) -> None:
+        """Send this Origin unless the header fields have one, which replaces it in its place."""
+        self._core["origin"] = origin

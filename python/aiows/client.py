@@ -141,6 +141,13 @@ class connect:
             "headers": [] if additional_headers is None else request_fields(additional_headers),
             "user_agent": "",
         }
+        pasted = {name.lower() for name, _ in core["headers"]}
+        for name, value, field in (
+            ("origin", origin, "origin"),
+            ("subprotocols", subprotocols, "sec-websocket-protocol"),
+        ):
+            if value and field in pasted:
+                raise ValueError(f"{name} cannot be combined with a header field {field}")
         if user_agent_header is not None:
             core["user_agent"] = text("user_agent_header", user_agent_header)
         if origin is not None:
@@ -222,6 +229,9 @@ class connect:
         return tls.environment_tls()
 
 
+# What no name may hold; the core applies IDNA to the rest.
+_is_name = re.compile(r"[^\x00-\x20\"#%/:<>?@\[\\\]^`{|}\x7f]+").fullmatch
+_is_address = re.compile(r"\[[0-9A-Fa-f:.]+(%25[^\]]+)?\]").fullmatch
 _MALFORMED = re.compile(r"[\x00-\x20\x7f]").search
 
 
@@ -256,6 +266,8 @@ def check_uri(uri: object) -> bool:
         host, port = authority, ""
     if not host:
         raise InvalidURI(shown, "the host is missing")
+    if not (_is_address(host) if host.startswith("[") else _is_name(host)):
+        raise InvalidURI(shown, f"host {host!r}, expected a name or an address")
     if port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise InvalidURI(shown, f"port {port!r}, expected a number from 1 to 65535")
     return scheme.lower() == "wss"

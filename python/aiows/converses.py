@@ -17,13 +17,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from ._conversation import Conversation, NotText, open_conversation
+from ._errors import without_credentials
 from ._loop import Driver
 from ._options import LoggerLike, callback, milliseconds, subprotocol_list
 from .client import USER_AGENT
 from .close_codes import CloseCode
 from .connection import DataLike
 from .enumerations import ControlFrames, DataFrames, SocketState
-from .headers import HeadersLike, check_field, refuse_extension, request_fields
+from .headers import HeadersLike, check_field, check_handshake_field, request_fields
 
 __all__ = [
     "AioWebSocket",
@@ -265,12 +266,12 @@ class AioWebSocket:
                 options["additional_headers"] = _last_of_each(fields)
         else:
             raise TypeError(f"headers must be a list of lines or a dict, got {self.headers!r}")
-        if raw is None and options["origin"] is None:
-            options["origin"] = _default_origin(self.uri)
         options["open_timeout"] = self.timeout if self._open_timeout is None else self._open_timeout
         plan = _Plan(self, options)
         if raw is not None:
             plan.set_raw_lines(raw)
+        elif options["origin"] is None:
+            plan.set_default_origin(_default_origin(self.uri))
         return plan
 
     def _refuse_beside_lines(self) -> None:
@@ -278,6 +279,11 @@ class AioWebSocket:
         for name, value in options.items():
             if value is not None and value != USER_AGENT:
                 raise ValueError(f"{name} cannot be combined with a list of lines as headers")
+        if without_credentials(self.uri) != self.uri:
+            raise ValueError(
+                "credentials in the URI cannot be combined with a list of lines as headers; "
+                "add an Authorization line"
+            )
 
 
 AioWebsocket = AioWebSocket
@@ -471,8 +477,7 @@ def _request_lines(headers: Iterable[object]) -> list[str]:
         name, colon, value = line.partition(":")
         if not colon:
             raise ValueError(f"line {number} of headers has no colon: {line!r}")
-        check_field(name, value)
-        refuse_extension(name)
+        check_handshake_field(*check_field(name, value))
     for name in _REQUIRED:
         if not _has_field(result, name):
             raise ValueError(f"headers has no {name} line")
@@ -509,13 +514,11 @@ def _last_of_each(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(result.values())
 
 
-def _default_origin(uri: object) -> str | None:
-    if not isinstance(uri, str):
-        return None
+def _default_origin(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     bare = re.sub(r":\d*$", "", host)
-    return f"{'https' if scheme.lower() == 'wss' else 'http'}://{bare}" if bare else None
+    return f"{'https' if scheme.lower() == 'wss' else 'http'}://{bare}"
 
 
 _SUBSTITUTES = {

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_key = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch
 # Controls other than HTAB may not stand in a field value (RFC 9110 section 5.5).
 _forbidden = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 
@@ -188,20 +189,43 @@ def field_list(fields: object) -> list[tuple[str, str]]:
 
 def request_fields(fields: object) -> list[tuple[str, str]]:
     """
-    Return checked fields for a request.
+    Return checked fields for an upgrade request.
 
     Raises:
         TypeError: As field_list.
-        ValueError: As field_list; or the field offers an extension.
+        ValueError: As field_list; or no handshake can succeed with one of them.
 
     """
     result = field_list(fields)
-    for name, _ in result:
-        refuse_extension(name)
+    for name, value in result:
+        check_handshake_field(name, value)
     return result
 
 
-def refuse_extension(name: str) -> None:
-    """Raise ValueError for the name of the field that offers extensions."""
-    if name.lower() == "sec-websocket-extensions":
-        raise ValueError(f"{name}: no extension is supported, leave the field out")
+def check_handshake_field(name: str, value: str) -> None:
+    """
+    Check a field that the opening handshake itself defines (RFC 6455 section 4.1).
+
+    Raises:
+        ValueError: No handshake can succeed with it.
+
+    """
+    name = name.lower()
+    words = [word.strip().lower() for word in value.split(",")]
+    expected = None
+    if name == "connection" and "upgrade" not in words:
+        expected = "Upgrade among its values"
+    elif name == "upgrade" and "websocket" not in words:
+        expected = "websocket"
+    elif name == "sec-websocket-version" and value.strip() != "13":
+        expected = "13"
+    elif name == "sec-websocket-key" and not _is_key(value.strip()):
+        expected = "16 bytes in base64"
+    elif name == "host" and not value.strip():
+        expected = "a host"
+    elif name in ("transfer-encoding", "content-length") and value.strip() != "0":
+        expected = "no body in an upgrade request"
+    elif name == "sec-websocket-extensions":
+        expected = "no such field, as no extension is supported"
+    if expected is not None:
+        raise ValueError(f"header field {name} has the value {value!r}, expected {expected}")

@@ -104,7 +104,8 @@ class Server:
         """Where the server listens; empty once it closes."""
         if self._closing is not None:
             return ()
-        return (ListeningSocket(self._settings._host, self._port),)
+        hosts = [self._settings._host] if self._settings._host else ["0.0.0.0", "::"]
+        return tuple(ListeningSocket(host, self._port) for host in hosts)
 
     @property
     def connections(self) -> set[ServerConnection]:

@@ -598,6 +598,8 @@ def test_lines_that_lack_a_field(raw_server: ServerProcess, name: str) -> None:
         (3, "no colon", "line 4 of headers has no colon"),
         (3, "two words: x", "token"),
         (3, "Sec-WebSocket-Extensions: permessage-deflate", "no extension is supported"),
+        (1, "Connection: close", "connection has the value 'close'"),
+        (4, "Sec-WebSocket-Key: short", "16 bytes in base64"),
     ],
 )
 def test_lines_that_cannot_be_sent(
@@ -634,6 +636,12 @@ def test_lines_go_with_no_option_that_shapes_the_request(
 ) -> None:
     with pytest.raises(ValueError, match=f"{name} cannot be combined"):
         AioWebSocket(raw_server.uri(), headers=lines(raw_server), **{name: value})
+
+
+def test_lines_go_with_no_credentials(raw_server: ServerProcess) -> None:
+    uri = raw_server.uri().replace("://", "://me:secret@")
+    with pytest.raises(ValueError, match="Authorization line"):
+        AioWebSocket(uri, headers=lines(raw_server))
 
 
 async def test_accept_value_of_an_own_key_is_checked(raw_server: ServerProcess) -> None:

@@ -203,6 +203,16 @@ def test_interrupt_with_a_server_that_does_not_answer(
     assert (output, errors, process.returncode) == ("Quit.\n", "", 0)
 
 
+def test_interrupt_while_opening(raw_server: ServerProcess, tmp_path: Path) -> None:
+    program = WAITING.format(run=RUN_UNTIL_COMPLETE.format(uri=raw_server.uri("/silence")))
+    program = program.replace("async with", "print('opening', flush=True)\n    async with")
+    with start(tmp_path, program) as process:
+        assert read_line(process, "opening")
+        time.sleep(0.1)
+        output, errors = interrupt(process)
+    assert (output, errors, process.returncode) == ("Quit.\n", "", 0)
+
+
 def test_subscribe_and_decompress(websockets_server: ServerProcess, tmp_path: Path) -> None:
     packed = gzip.compress(b'{"tick": 1}')
     program = f"""

@@ -63,6 +63,19 @@ CLIENT: list[tuple[str, Any, type[Exception], str]] = [
     ("additional_headers", "a: b", TypeError, "mapping or pairs"),
     ("additional_headers", {"a": "b\r\n"}, ValueError, "'a' holds"),
     ("additional_headers", {"a\n": "b"}, ValueError, "token"),
+    (
+        "additional_headers",
+        {"sec-websocket-EXTENSIONS": "permessage-deflate"},
+        ValueError,
+        "no extension is supported",
+    ),
+    ("additional_headers", {"Connection": "close"}, ValueError, "connection.*'close'"),
+    ("additional_headers", {"Upgrade": "h2c"}, ValueError, "upgrade.*'h2c'"),
+    ("additional_headers", {"Sec-WebSocket-Version": 8}, ValueError, "version.*'8'"),
+    ("additional_headers", {"Sec-WebSocket-Key": "x"}, ValueError, "key.*'x'"),
+    ("additional_headers", {"Host": ""}, ValueError, "host.*''"),
+    ("additional_headers", {"Transfer-Encoding": "chunked"}, ValueError, "no body"),
+    ("additional_headers", {"Content-Length": 5}, ValueError, "no body"),
     ("proxy", "http://proxy", ValueError, "proxy = 'http://proxy'"),
     ("proxy", True, ValueError, "proxy = True"),
     ("host", 5, TypeError, "host"),
@@ -123,6 +136,11 @@ def test_server_refuses_a_handler_that_is_none() -> None:
         ("", "expected ws or wss"),
         ("ws://", "host is missing"),
         ("ws:///path", "host is missing"),
+        ("ws://exa%00mple.com/", "host 'exa%00mple.com'"),
+        ("ws://a:b:80/", "host 'a:b'"),
+        ("ws://[::1/", "expected a name or an address"),
+        ("ws://[localhost]/", "expected a name or an address"),
+        ("ws://a\\b/", "expected a name or an address"),
         ("ws://:80/", "host is missing"),
         ("ws://example.com:0/", "port '0'"),
         ("ws://example.com:65536/", "port '65536'"),
@@ -144,6 +162,26 @@ def test_client_refuses_uri(client: Any, uri: str, text: str) -> None:
 def test_client_refuses_what_is_no_text(client: Any) -> None:
     with pytest.raises(TypeError, match="uri must be str"):
         client(b"ws://example.com/")
+
+
+@pytest.mark.parametrize("client", [connect, AioWebSocket])
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("subprotocols", ["a"], "Sec-WebSocket-Protocol"),
+        ("origin", "http://a", "Origin"),
+    ],
+)
+def test_client_refuses_what_is_said_twice(client: Any, name: str, value: Any, field: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} cannot be combined"):
+        client(URI, **{name: value, "additional_headers": {field: "b"}})
+
+
+@pytest.mark.parametrize(
+    "uri", ["ws://[fe80::1%25eth0]:80/", "ws://münchen.example/", "ws://a_b/?c", "ws://1.2.3.4"]
+)
+def test_uris_for_the_core(uri: str) -> None:
+    connect(uri)
 
 
 def test_no_password_in_an_error() -> None:

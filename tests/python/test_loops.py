@@ -147,7 +147,7 @@ async def test_failed_openings_leave_no_core_loop() -> None:
         await connect("ws://127.0.0.1:1/")
     assert len(_loop._drivers) == 0
     with pytest.raises(ValueError):
-        await connect("ws://exa%00mple/")
+        await connect("ws://xn--a/")
     assert len(_loop._drivers) == 0
 
 

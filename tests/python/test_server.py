@@ -211,6 +211,15 @@ async def test_sockets() -> None:
         await six.wait_closed()
 
 
+async def test_every_address() -> None:
+    async with serve(echo) as server:
+        hosts = [found.getsockname()[0] for found in server.sockets]
+        assert hosts == ["0.0.0.0", "::"]
+        async with connect(f"ws://127.0.0.1:{server.port}/") as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+
+
 async def test_port_in_use() -> None:
     async with serve(echo, "127.0.0.1", 0) as server:
         with pytest.raises(OSError) as caught:
