@@ -124,6 +124,18 @@ class Peer:
         payload = self.read(size)
         return first & 15, bytes(octet ^ key[i % 4] for i, octet in enumerate(payload))
 
+    def read_frame_length(self) -> int:
+        """Read a frame of 126 bytes or more, and return how many its payload has."""
+        _, second = self.read(2)
+        size = int.from_bytes(self.read(2 if second & 0x7F == 126 else 8), "big")
+        left = 4 + size
+        while left:
+            piece = self.sock.recv(min(left, 1 << 20))
+            if not piece:
+                raise EOFError
+            left -= len(piece)
+        return size
+
     def close(self) -> None:
         self.sock.close()
 

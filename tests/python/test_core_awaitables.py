@@ -32,12 +32,16 @@ def python_task(loop: Any, coro: Any, **options: Any) -> Any:
     return asyncio.tasks._PyTask(coro, loop=loop, **options)
 
 
+def eager_task(loop: Any, coro: Any, **options: Any) -> Any:
+    return asyncio.Task(coro, loop=loop, **(options | {"eager_start": True}))
+
+
 @pytest.fixture(params=KINDS, autouse=True)
 def tasks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run each test with asyncio's tasks in C, those in Python, and eager ones."""
     if request.param == "c":
         return
-    factory = python_task if request.param == "python" else asyncio.eager_task_factory
+    factory = python_task if request.param == "python" else eager_task
     original = asyncio.Runner.run
 
     def run(self: asyncio.Runner, coro: Any, **options: Any) -> Any:
