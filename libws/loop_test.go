@@ -113,16 +113,21 @@ func (h *host) pair(tls *testTLS, change func(client, server *ConnOptions)) (c, 
 	return c, s
 }
 
+// number makes EventRequest carry indices of h.requests, from 1.
+func (h *host) number() {
+	h.loop.opts.RequestHandle = func(r *Request) uint64 {
+		h.requests = append(h.requests, r)
+		return uint64(len(h.requests))
+	}
+}
+
 func (h *host) listen(tls *testTLS) *Listener {
 	h.t.Helper()
 	o := &ListenOptions{Host: "127.0.0.1", OpenTimeout: 10 * time.Second}
 	if tls != nil {
 		o.TLS = tls.server
 	}
-	h.loop.opts.RequestHandle = func(r *Request) uint64 {
-		h.requests = append(h.requests, r)
-		return uint64(len(h.requests))
-	}
+	h.number()
 	ln, err := h.loop.Listen(o, 77)
 	if err != nil {
 		h.t.Fatal(err)
