@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ int32_t *gate_state = &state_without_page;
 static sigset_t host_mask;
 static struct rlimit host_files;
 static int host_files_known;
+static int host_slack; // nanoseconds; negative: unknown
 
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t start_cond;
@@ -101,6 +103,12 @@ static void in_child(void)
 
 // ---------------------------------------------------------------- start
 
+// GO_TIMER_SLACK is how late a sleep of the runtime's threads may end, in
+// nanoseconds; threads inherit it. The runtime's monitor would otherwise nap for
+// 20 us at a time while the host calls in: 60 wake-ups in 10 ms, 6 to 8% of the CPU
+// of an echo client (tests/bench). Timeouts of connections may be as late.
+#define GO_TIMER_SLACK (10 * 1000 * 1000UL)
+
 // before_go runs before the constructor by which the Go runtime starts, whose
 // threads inherit the mask: asynchronous signals of the host, SIGINT above all,
 // would otherwise land on them.
@@ -115,6 +123,10 @@ __attribute__((constructor(101))) static void before_go(void)
 	pthread_sigmask(SIG_BLOCK, &blocked, &host_mask);
 
 	host_files_known = getrlimit(RLIMIT_NOFILE, &host_files) == 0;
+
+	host_slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	if (host_slack >= 0)
+		prctl(PR_SET_TIMERSLACK, GO_TIMER_SLACK, 0, 0, 0);
 
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -167,6 +179,8 @@ __attribute__((constructor)) static void after_go(void)
 	while (!started && pthread_cond_timedwait(&start_cond, &start_lock, &limit) == 0) {
 	}
 	pthread_mutex_unlock(&start_lock);
+	if (host_slack >= 0)
+		prctl(PR_SET_TIMERSLACK, (unsigned long)host_slack, 0, 0, 0);
 	pthread_sigmask(SIG_SETMASK, &host_mask, NULL);
 }
 
