@@ -21,6 +21,7 @@ from .exceptions import (
     ConnectionClosedOK,
     FrameError,
     HandShakeError,
+    HeaderLineTooLong,
     InvalidHandshake,
     InvalidHeader,
     InvalidHeaderValue,
@@ -29,6 +30,8 @@ from .exceptions import (
     InvalidUpgrade,
     NegotiationError,
     SecurityError,
+    StatusLineTooLong,
+    TooManyHeaders,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +83,18 @@ class ConversationSecurityError(SecurityError, HandShakeError):
     """SecurityError as AioWebSocket raises it."""
 
 
+class ConversationStatusLineError(StatusLineTooLong, HandShakeError):
+    """StatusLineTooLong as AioWebSocket raises it."""
+
+
+class ConversationHeaderLineError(HeaderLineTooLong, HandShakeError):
+    """HeaderLineTooLong as AioWebSocket raises it."""
+
+
+class ConversationHeaderCountError(TooManyHeaders, HandShakeError):
+    """TooManyHeaders as AioWebSocket raises it."""
+
+
 class ConversationHeaderError(InvalidHeader, HandShakeError):
     """InvalidHeader as AioWebSocket raises it."""
 
@@ -97,6 +112,7 @@ class ConversationNegotiationError(NegotiationError, HandShakeError):
 
 
 _OWN: dict[type[Exception], type[Exception]] = {
+    HeaderLineTooLong: ConversationHeaderLineError,
     InvalidHandshake: ConversationHandshakeError,
     InvalidHeader: ConversationHeaderError,
     InvalidHeaderValue: ConversationHeaderValueError,
@@ -105,6 +121,8 @@ _OWN: dict[type[Exception], type[Exception]] = {
     InvalidUpgrade: ConversationUpgradeError,
     NegotiationError: ConversationNegotiationError,
     SecurityError: ConversationSecurityError,
+    StatusLineTooLong: ConversationStatusLineError,
+    TooManyHeaders: ConversationHeaderCountError,
 }
 
 

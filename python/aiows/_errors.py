@@ -68,8 +68,6 @@ def open_error(error: _core.Error, uri: str, info: Mapping[str, Any] | None) -> 
         return exceptions.InvalidStatus(response)
     if code in (_CODES["HANDSHAKE"], _CODES["PROTOCOL"], _CODES["STATUS"]):
         return _handshake_error(error, response)
-    if code == _CODES["TOO_BIG"]:
-        return exceptions.SecurityError(error.message)
     if code == _CODES["LOST"] and not error.os_errno:
         return exceptions.InvalidMessage(error.message)
     return _common_error(error) or _other(error)
@@ -100,8 +98,11 @@ def _common_error(error: _core.Error) -> Exception | None:
     if code in (_CODES["TLS"], _CODES["CERTIFICATE"]):
         import ssl
 
-        kind = ssl.SSLCertVerificationError if code == _CODES["CERTIFICATE"] else ssl.SSLError
-        return kind(1, error.message)
+        if code == _CODES["TLS"]:
+            return ssl.SSLError(ssl.SSL_ERROR_SSL, error.message)
+        refused = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, error.message)
+        refused.verify_message = error.message
+        return refused
     if error.os_errno:
         return OSError(error.os_errno, error.message)
     if code in (_CODES["CONNECT"], _CODES["SYSTEM"], _CODES["LOST"]):
@@ -113,9 +114,20 @@ def _other(error: _core.Error) -> Exception:
     return RuntimeError(error.message or str(error))
 
 
+# How the core's texts begin, where the answer's fields alone do not tell.
+_BEGINNINGS: dict[str, type[Exception]] = {
+    "start line is longer": exceptions.StatusLineTooLong,
+    "head has more than": exceptions.TooManyHeaders,
+    "field line is longer": exceptions.HeaderLineTooLong,
+    "head is longer": exceptions.SecurityError,
+    "server chose a": exceptions.NegotiationError,
+}
+
+
 def _handshake_error(error: _core.Error, response: Response | None) -> Exception:
-    # The core says that the answer is wrong; the fields show which of the
-    # exceptions people know fits.
+    for beginning, kind in _BEGINNINGS.items():
+        if error.message.startswith(beginning):
+            return kind(error.message)
     if response is None or response.status_code != 101:
         return exceptions.InvalidMessage(error.message)
     headers = response.headers
@@ -124,15 +136,13 @@ def _handshake_error(error: _core.Error, response: Response | None) -> Exception
         words = [word.strip().lower() for value in values for word in value.split(",")]
         if token not in words:
             return _because(error, exceptions.InvalidUpgrade(name, ", ".join(values) or None))
-    for name in ("Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"):
-        if name.lower() in error.message.lower() or name[14:-1].lower() in error.message.lower():
-            return exceptions.NegotiationError(error.message)
-    name = "Sec-WebSocket-Accept"
-    accept = headers.get_all(name)
+    accept = headers.get_all("Sec-WebSocket-Accept")
     if not accept:
-        return _because(error, exceptions.InvalidHeader(name))
-    if name.lower() in error.message.lower() or "accept" in error.message.lower():
-        return _because(error, exceptions.InvalidHeaderValue(name, ", ".join(accept)))
+        return _because(error, exceptions.InvalidHeader("Sec-WebSocket-Accept"))
+    for name in ("Sec-WebSocket-Accept", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"):
+        if name in error.message:
+            value = ", ".join(headers.get_all(name))
+            return _because(error, exceptions.InvalidHeaderValue(name, value))
     return exceptions.InvalidHandshake(error.message)
 
 

@@ -68,7 +68,8 @@ async def test_status(any_server: ServerProcess, code: int) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/no-upgrade", "/no-connection", "/no-accept", "/bad-accept", "/subprotocol", "/garbage"],
+    "/no-upgrade /no-connection /no-accept /bad-accept /subprotocol /garbage "
+    "/long-line /long-field /many-fields /long-head".split(),
 )
 async def test_handshake_errors(raw_server: ServerProcess, path: str) -> None:
     with pytest.raises(InvalidHandshake) as caught:

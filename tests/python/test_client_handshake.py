@@ -9,6 +9,7 @@ import pytest
 from servers.launch import ServerProcess
 
 from aiows import (
+    HeaderLineTooLong,
     InvalidHandshake,
     InvalidHeader,
     InvalidHeaderValue,
@@ -17,6 +18,9 @@ from aiows import (
     InvalidUpgrade,
     InvalidURI,
     NegotiationError,
+    SecurityError,
+    StatusLineTooLong,
+    TooManyHeaders,
     connect,
 )
 
@@ -56,6 +60,12 @@ async def refused_with(server: ServerProcess, code: int) -> None:
         ("/bad-accept", InvalidHeaderValue, "Sec-WebSocket-Accept has the value 'AAAA"),
         ("/subprotocol", NegotiationError, "never-offered"),
         ("/extension", NegotiationError, "permessage-deflate"),
+        ("/two-accepts", InvalidHeaderValue, "Sec-WebSocket-Accept"),
+        ("/bad-extension", InvalidHeaderValue, "Sec-WebSocket-Extensions"),
+        ("/long-line", StatusLineTooLong, "8192"),
+        ("/long-field", HeaderLineTooLong, "8192"),
+        ("/many-fields", TooManyHeaders, "128"),
+        ("/long-head", SecurityError, "65536"),
         ("/garbage", InvalidMessage, "SSH"),
         ("/eof", InvalidMessage, "."),
     ],

@@ -14,7 +14,10 @@ Paths
     /silence         no answer to the request
     /eof             the connection ends before an answer
     /garbage         the answer is no HTTP
+    /long-line /long-field /many-fields /long-head
+                     the answer exceeds a limit
     /no-upgrade /no-connection /no-accept /bad-accept /subprotocol /extension
+    /two-accepts /bad-extension
                      the 101 is wrong in that way
     /reserved-bits /masked /reserved-opcode /bad-utf8 /fragmented-ping /bad-close-code
     /one-byte-close /lone-continuation
@@ -96,6 +99,18 @@ def answer(path: str, head: bytes) -> bytes:
         lines["subprotocol"] = b"Sec-WebSocket-Protocol: never-offered"
     elif path == "/extension":
         lines["extension"] = b"Sec-WebSocket-Extensions: permessage-deflate"
+    elif path == "/two-accepts":
+        lines["again"] = lines["accept"]
+    elif path == "/bad-extension":
+        lines["extension"] = b"Sec-WebSocket-Extensions: ;;"
+    elif path == "/long-line":
+        lines[""] += b"x" * 9000
+    elif path == "/long-field":
+        lines["long"] = b"X: " + b"x" * 9000
+    elif path == "/many-fields":
+        lines["many"] = b"\r\n".join([b"X: 1"] * 200)
+    elif path == "/long-head":
+        lines["many"] = b"\r\n".join([b"X: " + b"x" * 8000] * 20)
     elif path == "/garbage":
         return b"SSH-2.0-OpenSSH_9.2\r\n\r\n"
     return b"\r\n".join(lines.values()) + b"\r\n\r\n"
