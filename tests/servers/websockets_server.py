@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -97,6 +98,8 @@ def choose(connection: ServerConnection, offered: Any) -> Any:
 
 
 async def main() -> None:
+    # Tests end connections in every way; the traceback of each says nothing.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     options = arguments()
     async with serve(
         handler,
