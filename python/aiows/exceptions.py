@@ -148,9 +148,9 @@ class ConnectionClosed(WebSocketException):
         if self.rcvd is None and self.sent is None:
             return "connection lost without a close handshake"
         if self.rcvd is None:
-            return f"connection lost after sending close {self.sent}"
+            return f"sent close {self.sent}, received none"
         if self.sent is None:
-            return f"connection lost after receiving close {self.rcvd}"
+            return f"received close {self.rcvd}, sent none"
         if self.rcvd_then_sent:
             return f"closed by the peer with {self.rcvd}, answered {self.sent}"
         return f"closed by this side with {self.sent}, answered {self.rcvd}"

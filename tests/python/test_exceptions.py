@@ -104,8 +104,8 @@ def test_survives_pickle_with_keywords() -> None:
     ("arguments", "text"),
     [
         ((None, None), "connection lost without a close handshake"),
-        ((None, Close(1000)), "connection lost after sending close 1000 (normal closure)"),
-        ((CLOSE, None), "connection lost after receiving close 1001 (going away): bye"),
+        ((None, Close(1000)), "sent close 1000 (normal closure), received none"),
+        ((CLOSE, None), "received close 1001 (going away): bye, sent none"),
         (
             (CLOSE, Close(1001), True),
             "closed by the peer with 1001 (going away): bye, answered 1001 (going away)",
