@@ -361,7 +361,8 @@ static PyObject *awaitable_throw(PyObject *op, PyObject *args)
 		             "BaseException, not %R",
 		             (PyObject *)Py_TYPE(type));
 		return NULL;
-	} else if (PyObject_IsInstance(value, type) == 1) {
+	} else if (PyExceptionInstance_Check(value) &&
+	           PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)type)) {
 		exception = Py_NewRef(value);
 	} else if (value == Py_None) {
 		exception = PyObject_CallNoArgs(type);

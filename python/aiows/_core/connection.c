@@ -481,11 +481,11 @@ static void connection_dealloc(PyObject *op)
 	Connection *self = (Connection *)op;
 	PyTypeObject *type = Py_TYPE(op);
 	PyObject_GC_UnTrack(op);
+	if (self->loop != NULL) {
+		loop_unlink(self->loop, self); // before anything can run that walks the list
+	}
 	if (self->weakrefs != NULL) {
 		PyObject_ClearWeakRefs(op);
-	}
-	if (self->loop != NULL) {
-		loop_unlink(self->loop, self);
 	}
 	if (self->handle != NULL && !is_finalizing()) {
 		lib.conn_free(self->handle);

@@ -307,8 +307,9 @@ static void queue_messages(Loop *self)
 		}
 		PyObject *message = message_new(conn, event);
 		if (message == NULL || queue_push(conn, message, event->time_ns) < 0) {
-			// No memory for it: a connection with a gap must not go on.
-			PyErr_WriteUnraisable((PyObject *)conn);
+			// No memory for it, which nothing here may report: a connection with
+			// a gap must not go on.
+			PyErr_Clear();
 			conn->muted = true;
 			lib.abort((aiows_conn *)(uintptr_t)event->conn);
 		}

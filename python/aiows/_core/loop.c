@@ -148,6 +148,13 @@ static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
 
 // --- closing
 
+// is_dying tells whether conn is inside its dealloc, which may run anything while
+// it drops the attributes of a subclass; no reference may be taken any more.
+static bool is_dying(Connection *conn)
+{
+	return Py_REFCNT((PyObject *)conn) == 0;
+}
+
 // loop_drop lets go of every connection and listener. With wake it has the tasks
 // that wait scheduled and remembers what describes the connections.
 void loop_drop(Loop *self, bool wake)
@@ -164,14 +171,18 @@ void loop_drop(Loop *self, bool wake)
 		Py_XDECREF(closed);
 		Py_XDECREF(loop);
 		PyErr_Clear();
-		for (Connection *conn = self->connections; conn != NULL; conn = conn->next) {
-			// Nothing below runs Python code that could change the list.
-			conn_remember(conn);
-		}
 	}
 	while (self->connections != NULL) {
-		Connection *conn = (Connection *)Py_NewRef((PyObject *)self->connections);
+		Connection *conn = self->connections;
 		loop_unlink(self, conn);
+		if (is_dying(conn)) {
+			conn->handle = NULL; // as below
+			continue;
+		}
+		Py_INCREF((PyObject *)conn);
+		if (wake) {
+			conn_remember(conn);
+		}
 		conn->handle = NULL; // aiows_loop_free ends it
 		conn->status = AIOWS_CLOSED;
 		conn->writable_owed = false;

@@ -4,6 +4,9 @@
 // Up to this size sending keeps the GIL: giving it up costs more than the copy.
 enum { LARGE = 16 * 1024 };
 
+// A queue that had room for more than this is given back once it is empty.
+enum { SPACIOUS = 64 };
+
 // --- queue
 
 int queue_push(Connection *self, PyObject *object, int64_t time_ns)
@@ -38,6 +41,10 @@ PyObject *queue_pop(Connection *self)
 	self->head = (self->head + 1) & self->ring_mask;
 	self->count--;
 	self->received_at = message.time_ns;
+	if (self->count == 0 && self->ring_mask >= SPACIOUS) {
+		PyMem_Free(self->ring);
+		self->ring = NULL;
+	}
 	if (self->paused && self->count <= self->low) {
 		self->paused = false;
 		if (self->handle != NULL) {
