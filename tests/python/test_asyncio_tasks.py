@@ -30,6 +30,13 @@ from scripted import TEXT, ScriptedServer
 eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="needs Python 3.12: eager tasks")
 
 
+def eager_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Any, *, eager_start: bool = True, **options: Any
+) -> asyncio.Task[Any]:
+    # asyncio.eager_task_factory of Python 3.13.0 refuses the eager_start of uvloop.
+    return asyncio.Task(coroutine, loop=loop, eager_start=True, **options)
+
+
 async def echo(ws: ClientConnection, message: str) -> str | bytes:
     await ws.send(message)
     return await ws.recv()
@@ -187,7 +194,7 @@ async def test_as_completed(loop_factory: object) -> None:
 
 @eager
 async def test_eager_tasks(any_server: ServerProcess, loop_factory: object) -> None:
-    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    asyncio.get_running_loop().set_task_factory(eager_task)
     async with connect(any_server.uri()) as ws:
         # A send that need not wait is over before create_task returns.
         sending = asyncio.create_task(ws.send("eager"))
@@ -206,7 +213,7 @@ async def test_eager_tasks(any_server: ServerProcess, loop_factory: object) -> N
 
 @eager
 async def test_eager_recv_of_a_queued_message(loop_factory: object) -> None:
-    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    asyncio.get_running_loop().set_task_factory(eager_task)
     async with ScriptedServer() as server, connect(server.uri) as ws:
         session = await server.accepted()
         session.text("one", "two")
