@@ -139,7 +139,10 @@ func (c *Conn) readEnded(err error) {
 		}
 		return
 	}
-	errors.As(err, &c.err.Errno)
+	if errors.As(err, &c.err.Errno) && c.err.Errno == syscall.ENOMEM {
+		c.err = &Error{Code: CodeMemory, Errno: syscall.ENOMEM}
+		return
+	}
 	c.err.Text += ": " + err.Error()
 }
 
