@@ -51,6 +51,7 @@ def pytest_sessionstart() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+@pytest.hookimpl(trylast=True)  # the runner's own ends the servers of session fixtures
 def pytest_sessionfinish(session: pytest.Session) -> None:
     left = children_left()
     for pid, command in left.items():
