@@ -9,7 +9,7 @@ import select
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _core, _library
 from ._errors import call_error
@@ -206,7 +206,11 @@ def _finish(driver: Driver, deadline: float) -> None:
 
     loop.run_until_complete(cancel())
     for task in tasks:
-        if task.done() and not task.cancelled() and task.exception() is not None:
+        if not task.done():
+            # An interrupt may have swallowed its wake-up, or it does not want to
+            # end; the time is up, and a report about it would help nobody.
+            cast(Any, task)._log_destroy_pending = False
+        elif not task.cancelled() and task.exception() is not None:
             loop.call_exception_handler(
                 {
                     "message": "unhandled exception at the end of the process",

@@ -213,6 +213,24 @@ def test_interrupt_while_opening(raw_server: ServerProcess, tmp_path: Path) -> N
     assert (output, errors, process.returncode) == ("Quit.\n", "", 0)
 
 
+def test_interrupt_of_a_task_that_does_not_end(
+    websockets_server: ServerProcess, tmp_path: Path
+) -> None:
+    program = WAITING.format(run=RUN_UNTIL_COMPLETE.format(uri=websockets_server.uri()))
+    program = program.replace(
+        "            print(await converse.receive(), flush=True)",
+        """            try:
+                print(await converse.receive(), flush=True)
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(3600)""",
+    )
+    with start(tmp_path, program) as process:
+        assert read_line(process, "b'first'")
+        output, errors = interrupt(process)
+    assert (output, errors, process.returncode) == ("Quit.\n", "", 0)
+
+
 def test_subscribe_and_decompress(websockets_server: ServerProcess, tmp_path: Path) -> None:
     packed = gzip.compress(b'{"tick": 1}')
     program = f"""
