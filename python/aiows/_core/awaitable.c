@@ -14,14 +14,18 @@ static const char *const op_names[] = { "recv", "__anext__", "send", "drain" };
 
 PyObject *awaitable_new(Connection *conn, int op)
 {
-	Awaitable *self = conn->spare;
-	if (self != NULL && Py_REFCNT((PyObject *)self) == 1) {
-		conn->spare = NULL;
-	} else {
+	Loop *loop = conn->loop;
+	Awaitable *self = NULL;
+	if (loop->n_awaitables > 0) {
+		self = loop->awaitables[--loop->n_awaitables];
+	}
+	if (self == NULL || Py_REFCNT((PyObject *)self) != 1) {
+		Py_XDECREF((PyObject *)self);
 		self = PyObject_GC_New(Awaitable, conn->state->awaitable_type);
 		if (self == NULL) {
 			return NULL;
 		}
+		self->conn = NULL;
 		self->payload = NULL;
 		self->waiter = NULL;
 		PyObject_GC_Track((PyObject *)self);
@@ -58,8 +62,9 @@ static Connection *finish(Awaitable *self)
 		Py_CLEAR(self->payload);
 	}
 	self->conn = NULL;
-	if (conn->spare == NULL) {
-		conn->spare = (Awaitable *)Py_NewRef((PyObject *)self);
+	Loop *loop = conn->loop;
+	if (loop->n_awaitables < SPARES) {
+		loop->awaitables[loop->n_awaitables++] = (Awaitable *)Py_NewRef((PyObject *)self);
 	}
 	return conn;
 }

@@ -442,8 +442,6 @@ static int connection_traverse(PyObject *op, visitproc visit, void *arg)
 	for (Waiter *waiter = self->senders; waiter != NULL; waiter = waiter->next) {
 		Py_VISIT((PyObject *)waiter);
 	}
-	Py_VISIT((PyObject *)self->spare);
-	Py_VISIT((PyObject *)self->spare_waiter);
 	Py_VISIT(self->on_message);
 	Py_VISIT(self->context);
 	Py_VISIT(self->last_info);
@@ -462,12 +460,6 @@ static int connection_clear(PyObject *op)
 	while (self->senders != NULL) {
 		waiter_detach(self->senders);
 	}
-	Awaitable *spare = self->spare;
-	Waiter *spare_waiter = self->spare_waiter;
-	self->spare = NULL;
-	self->spare_waiter = NULL;
-	Py_XDECREF((PyObject *)spare);
-	Py_XDECREF((PyObject *)spare_waiter);
 	Py_CLEAR(self->on_message);
 	Py_CLEAR(self->context);
 	Py_CLEAR(self->last_info);

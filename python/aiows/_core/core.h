@@ -95,29 +95,35 @@ typedef struct Awaitable Awaitable;
 typedef struct Waiter Waiter;
 typedef struct Listener Listener;
 
-enum { EVENTS_PER_POLL = 128 };
+enum { EVENTS_PER_POLL = 128, SPARES = 8 };
 
 struct Loop {
-	PyObject_HEAD State *state;
-	PyObject
-		*asyncio_loop; // a weak reference, so that a map from loops to Loops empties itself
-	PyObject *on_idle; // or NULL
-	PyObject *weakrefs;
+	PyObject ob_base;
+	State *state;
+	PyObject *asyncio_loop; // a weak reference, so that a map from loops to Loops empties
 	aiows_loop *handle; // NULL: closed
-	Connection *connections; // all that have a handle; the registered ones are owned
-	Listener *listeners; // owned until closed and the batch in hand is done
-	Py_ssize_t n_registered;
-	Py_ssize_t n_listening;
 	aiows_event *events; // EVENTS_PER_POLL of them
 	size_t n_events; // in the batch in hand
 	size_t next_event; // first one that was not dispatched
 	uint64_t batch_bytes;
+	unsigned long thread; // that ran the asyncio loop when last asked, or 0
 	uint32_t quick; // completions since a task was last suspended
 	int8_t can_step; // 1, 0, or -1: not asked yet in this call of ready
-	unsigned long thread; // that ran the asyncio loop when last asked, or 0
 	bool dispatching; // inside ready
 	bool closed; // close was called; the handle may live until ready returns
 	bool idle_due; // the last connection or listener went
+	// Finished ones for the next recv, send or suspension of any connection: they are
+	// in the processor's cache, a connection's own would not be.
+	uint8_t n_awaitables;
+	uint8_t n_waiters;
+	Awaitable *awaitables[SPARES];
+	Waiter *waiters[SPARES];
+	Connection *connections; // all that have a handle; the registered ones are owned
+	Listener *listeners; // owned until closed and the batch in hand is done
+	Py_ssize_t n_registered;
+	Py_ssize_t n_listening;
+	PyObject *on_idle; // or NULL
+	PyObject *weakrefs;
 };
 
 // Message is one element of a connection's queue.
@@ -126,25 +132,31 @@ typedef struct Message {
 	int64_t time_ns;
 } Message;
 
+// The order follows use: what each message touches comes first.
 struct Connection {
-	PyObject_HEAD State *state; // NULL before __init__
+	PyObject ob_base;
+	State *state; // NULL before __init__
 	Loop *loop; // owned, and kept until dealloc
 	aiows_conn *handle;
-	Message *ring; // a power of two of them, or NULL
-	uint32_t ring_mask;
+	PyObject *on_message; // or NULL
+	uint8_t status; // AIOWS_CONNECTING to AIOWS_CLOSED, as far as dispatched
+	bool registered;
+	bool paused;
+	bool writable_owed;
+	bool text_as_bytes;
+	bool muted; // on_message failed, or a message was lost: the rest is dropped
+	uint32_t count; // of messages in the ring
 	uint32_t head;
-	uint32_t count;
-	uint32_t high; // pause above it; UINT32_MAX: never
-	uint32_t low; // resume at or below it
-	int64_t received_at;
+	uint32_t ring_mask;
+	Message *ring; // a power of two of them, or NULL
 	Awaitable *receiver; // the suspended or scheduled recv, borrowed
 	Waiter *waiter; // its waiter while attached
+	int64_t received_at;
+	uint32_t high; // pause above it; UINT32_MAX: never
+	uint32_t low; // resume at or below it
+	uint64_t writable_epoch; // WRITABLE events dispatched
 	Waiter *senders; // attached waiters of send and drain, oldest first
 	Waiter *last_sender;
-	Awaitable *spare; // finished, for the next recv or send
-	Waiter *spare_waiter; // used, for the next suspension
-	uint64_t writable_epoch; // WRITABLE events dispatched
-	PyObject *on_message; // or NULL
 	PyObject *context; // captured for on_message
 	PyObject *last_info; // of a closed Loop's connection
 	PyObject *last_stats;
@@ -152,18 +164,13 @@ struct Connection {
 	PyObject *weakrefs;
 	Connection *previous; // of loop->connections
 	Connection *next;
-	uint8_t status; // AIOWS_CONNECTING to AIOWS_CLOSED, as far as dispatched
-	bool registered;
-	bool paused;
-	bool writable_owed;
-	bool text_as_bytes;
-	bool muted; // on_message failed: the rest is dropped
 };
 
 enum { OP_RECV, OP_NEXT, OP_SEND, OP_DRAIN };
 
 struct Awaitable {
-	PyObject_HEAD Connection *conn; // NULL once finished
+	PyObject ob_base;
+	Connection *conn; // NULL once finished
 	PyObject *payload; // OP_SEND: the message
 	Waiter *waiter;
 	uint8_t op;
@@ -181,21 +188,24 @@ enum { PLACE_NONE, PLACE_RECEIVER, PLACE_SENDER };
 #define EPOCH_ALL UINT64_MAX // wakes every one
 
 struct Waiter {
-	PyObject_HEAD Connection *conn; // NULL while spare
+	PyObject ob_base;
+	Connection *conn; // NULL while spare
 	PyObject *callback;
 	PyObject *context;
-	PyObject *cancel_message;
-	Waiter *previous; // of conn->senders
-	Waiter *next;
-	uint64_t epoch; // PLACE_SENDER: the connection's writable_epoch, or EPOCH_CLOSED
 	uint8_t status;
 	uint8_t place;
 	bool result_read;
 	char blocking; // _asyncio_future_blocking
+	PyObject *cancel_message;
+	// PLACE_SENDER only:
+	uint64_t epoch; // the connection's writable_epoch, or EPOCH_CLOSED
+	Waiter *previous; // of conn->senders
+	Waiter *next;
 };
 
 struct Listener {
-	PyObject_HEAD Loop *loop;
+	PyObject ob_base;
+	Loop *loop;
 	aiows_listener *handle; // NULL: closed
 	PyObject *on_request;
 	Listener *next; // of loop->listeners
@@ -203,7 +213,8 @@ struct Listener {
 };
 
 typedef struct TLS {
-	PyObject_HEAD aiows_tls *handle;
+	PyObject ob_base;
+	aiows_tls *handle;
 } TLS;
 
 // --- module.c

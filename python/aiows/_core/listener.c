@@ -4,7 +4,8 @@
 #include <string.h>
 
 typedef struct Request {
-	PyObject_HEAD State *state;
+	PyObject ob_base;
+	State *state;
 	Loop *loop;
 	aiows_request *handle;
 	PyObject *method;

@@ -382,6 +382,12 @@ static int loop_traverse(PyObject *op, visitproc visit, void *arg)
 	for (Listener *listener = self->listeners; listener != NULL; listener = listener->next) {
 		Py_VISIT((PyObject *)listener);
 	}
+	for (int i = 0; i < self->n_awaitables; i++) {
+		Py_VISIT((PyObject *)self->awaitables[i]);
+	}
+	for (int i = 0; i < self->n_waiters; i++) {
+		Py_VISIT((PyObject *)self->waiters[i]);
+	}
 	return 0;
 }
 
@@ -394,6 +400,12 @@ static int loop_clear(PyObject *op)
 	self->handle = NULL;
 	if (handle != NULL && !is_finalizing()) {
 		lib.loop_free(handle); // inside a collection the GIL stays
+	}
+	while (self->n_awaitables > 0) {
+		Py_DECREF((PyObject *)self->awaitables[--self->n_awaitables]);
+	}
+	while (self->n_waiters > 0) {
+		Py_DECREF((PyObject *)self->waiters[--self->n_waiters]);
 	}
 	Py_CLEAR(self->on_idle);
 	Py_CLEAR(self->asyncio_loop);

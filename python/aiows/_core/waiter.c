@@ -5,24 +5,25 @@
 // event loop.
 #include "core.h"
 
-// waiter_new returns a waiter of conn, the used one of the last suspension if
-// nothing else refers to it.
+// waiter_new returns a waiter of conn, a used one where nothing else refers to it.
 Waiter *waiter_new(Connection *conn)
 {
-	Waiter *self = conn->spare_waiter;
-	if (self != NULL && Py_REFCNT((PyObject *)self) == 1) {
-		conn->spare_waiter = NULL;
-	} else {
+	Loop *loop = conn->loop;
+	Waiter *self = NULL;
+	if (loop->n_waiters > 0) {
+		self = loop->waiters[--loop->n_waiters];
+	}
+	if (self == NULL || Py_REFCNT((PyObject *)self) != 1) {
+		Py_XDECREF((PyObject *)self);
 		self = PyObject_GC_New(Waiter, conn->state->waiter_type);
 		if (self == NULL) {
 			return NULL;
 		}
+		self->conn = NULL;
 		self->callback = self->context = self->cancel_message = NULL;
 		PyObject_GC_Track((PyObject *)self);
 	}
 	self->conn = (Connection *)Py_NewRef((PyObject *)conn);
-	self->previous = self->next = NULL;
-	self->epoch = 0;
 	self->status = WAITER_PENDING;
 	self->place = PLACE_NONE;
 	self->result_read = false;
@@ -30,23 +31,27 @@ Waiter *waiter_new(Connection *conn)
 	return self;
 }
 
-// waiter_recycle keeps a waiter that nobody else holds for the connection's next
-// suspension.
+// waiter_recycle keeps a waiter that nobody else holds for the next suspension.
 void waiter_recycle(Waiter *self)
 {
 	Connection *conn = self->conn;
-	if (Py_REFCNT((PyObject *)self) == 1 && conn != NULL && conn->spare_waiter == NULL) {
-		Py_CLEAR(self->callback);
-		Py_CLEAR(self->context);
-		Py_CLEAR(self->cancel_message);
-		if (conn->spare_waiter == NULL) { // the lines above may have run anything
-			self->conn = NULL;
-			conn->spare_waiter = self;
-			Py_DECREF((PyObject *)conn);
-			return;
-		}
+	if (Py_REFCNT((PyObject *)self) != 1 || conn == NULL) {
+		Py_DECREF((PyObject *)self);
+		return;
 	}
-	Py_DECREF((PyObject *)self);
+	Py_CLEAR(self->callback);
+	Py_CLEAR(self->context);
+	if (self->cancel_message != NULL) {
+		Py_CLEAR(self->cancel_message);
+	}
+	Loop *loop = conn->loop;
+	if (loop->n_waiters < SPARES) {
+		self->conn = NULL;
+		loop->waiters[loop->n_waiters++] = self;
+		Py_DECREF((PyObject *)conn); // which may have held the loop
+	} else {
+		Py_DECREF((PyObject *)self);
+	}
 }
 
 void waiter_attach_receiver(Waiter *self, Awaitable *receiver)
