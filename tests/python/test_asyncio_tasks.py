@@ -454,13 +454,20 @@ async def test_callbacks_run_in_the_context_of_the_opening(loop_factory: object)
 async def test_first_connection_leaves_its_context_to_nobody(loop_factory: object) -> None:
     # The reader callback is registered by the first task that connects.
     seen: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: seen.append(f"handler {variable.get()}")
+    )
 
     async def first(uri: str) -> ClientConnection:
         variable.set("first")
         return await connect(uri)
 
+    def message(ws: object, text: object) -> None:
+        seen.append(f"callback {variable.get()}")
+        raise ZeroDivisionError
+
     async def hooked(uri: str) -> ClientConnection:
-        return await connect(uri, on_message=lambda ws, text: seen.append(variable.get()))
+        return await connect(uri, on_message=message)
 
     async with ScriptedServer() as server:
         connections = [
@@ -470,9 +477,9 @@ async def test_first_connection_leaves_its_context_to_nobody(loop_factory: objec
         sessions = [await server.accepted() for _ in range(2)]
         for session in sessions:
             session.text("hello")
-        while not seen:
+        while len(seen) < 2:
             await asyncio.sleep(0.001)
-        assert seen == ["default"]
+        assert seen == ["callback default", "handler default"]
         for ws, session in zip(connections, sessions, strict=True):
             session.close()
             await ws.wait_closed()
