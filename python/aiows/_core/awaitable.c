@@ -42,6 +42,7 @@ static void drop_waiter(Awaitable *self)
 	Waiter *waiter = self->waiter;
 	if (waiter != NULL) {
 		self->waiter = NULL;
+		waiter->entered = true;
 		waiter_detach(waiter);
 		Py_DECREF((PyObject *)waiter);
 	}
@@ -267,6 +268,7 @@ static PySendResult resume(Awaitable *self, PyObject **result)
 		return finish_with(self, NULL, result);
 	}
 	self->waiter = NULL;
+	waiter->entered = true;
 	waiter_recycle(waiter);
 	if (self->op <= OP_NEXT) {
 		return receive(self, false, result);
@@ -323,8 +325,7 @@ static PyObject *step(PyObject *op, PyObject *value, bool is_next)
 			PyErr_SetNone(PyExc_StopIteration);
 		}
 	} else {
-		// Made here: PyErr_SetObject would unpack a tuple.
-		raise_object(call_one(PyExc_StopIteration, result));
+		PyErr_SetObject(PyExc_StopIteration, result); // str or bytes: taken as it is
 	}
 	Py_DECREF(result);
 	return NULL;

@@ -83,6 +83,8 @@ typedef struct State {
 	PyObject *current_tasks; // the dict of them before 3.14, else NULL
 	PyObject *current_task; // asyncio.current_task
 	PyObject *copy_context;
+	PyObject *task_type; // asyncio.Task
+	PyObject *done_future; // an asyncio.Future whose result is None
 	bool asyncio_imported;
 #define X(name) PyObject *s_##name;
 	CORE_NAMES(X)
@@ -194,7 +196,7 @@ struct Waiter {
 	PyObject *context;
 	uint8_t status;
 	uint8_t place;
-	bool result_read;
+	bool entered; // the task was stepped: with the result, an exception or close
 	char blocking; // _asyncio_future_blocking
 	PyObject *cancel_message;
 	// PLACE_SENDER only:

@@ -39,6 +39,35 @@ static int import_from(PyObject **slot, const char *module_name, const char *nam
 	return *slot != NULL ? 0 : -1;
 }
 
+// make_done_future makes the Future with which tasks in C are woken. Its loop is
+// asked for get_debug() alone, so that no real one is kept alive.
+static int make_done_future(State *state)
+{
+	PyObject *future_type = NULL, *namespace_type = NULL, *kwargs = NULL;
+	PyObject *no_args = PyTuple_New(0), *loop = NULL, *future = NULL, *done = NULL;
+	if (no_args != NULL && import_from(&future_type, "asyncio", "Future") == 0 &&
+	    import_from(&namespace_type, "types", "SimpleNamespace") == 0 &&
+	    (kwargs = Py_BuildValue("{s:O}", "get_debug", (PyObject *)&PyBool_Type)) != NULL &&
+	    (loop = PyObject_Call(namespace_type, no_args, kwargs)) != NULL) {
+		replace(&kwargs, Py_BuildValue("{s:O}", "loop", loop));
+		future = kwargs != NULL ? PyObject_Call(future_type, no_args, kwargs) : NULL;
+		done = future != NULL ? PyObject_CallMethod(future, "set_result", "O", Py_None)
+		                      : NULL;
+	}
+	if (done != NULL) {
+		replace(&state->done_future, Py_NewRef(future));
+	}
+	int result = done != NULL ? 0 : -1;
+	Py_XDECREF(done);
+	Py_XDECREF(future);
+	Py_XDECREF(loop);
+	Py_XDECREF(kwargs);
+	Py_XDECREF(no_args);
+	Py_XDECREF(namespace_type);
+	Py_XDECREF(future_type);
+	return result;
+}
+
 int import_asyncio(State *state)
 {
 	if (state->asyncio_imported) {
@@ -48,7 +77,9 @@ int import_asyncio(State *state)
 	    import_from(&state->invalid_state_error, "asyncio", "InvalidStateError") < 0 ||
 	    import_from(&state->running_loop, "asyncio", "_get_running_loop") < 0 ||
 	    import_from(&state->current_task, "asyncio", "current_task") < 0 ||
-	    import_from(&state->copy_context, "contextvars", "copy_context") < 0) {
+	    import_from(&state->task_type, "asyncio", "Task") < 0 ||
+	    import_from(&state->copy_context, "contextvars", "copy_context") < 0 ||
+	    make_done_future(state) < 0) {
 		return -1;
 	}
 	// Looking into the dict takes a fraction of the call's time; 3.14 has it no more.
@@ -267,7 +298,9 @@ static int core_exec(PyObject *module)
 	X(running_loop)                                                                            \
 	X(current_task)                                                                            \
 	X(current_tasks)                                                                           \
-	X(copy_context)
+	X(copy_context)                                                                            \
+	X(task_type)                                                                               \
+	X(done_future)
 
 #define STATE_TYPES(X)                                                                             \
 	X(loop_type)                                                                               \

@@ -26,7 +26,7 @@ Waiter *waiter_new(Connection *conn)
 	self->conn = (Connection *)Py_NewRef((PyObject *)conn);
 	self->status = WAITER_PENDING;
 	self->place = PLACE_NONE;
-	self->result_read = false;
+	self->entered = false;
 	self->blocking = 1;
 	return self;
 }
@@ -109,6 +109,18 @@ static int waiter_schedule(Waiter *self)
 	return loop_call_soon(self->conn->loop, self->callback, (PyObject *)self, self->context);
 }
 
+// wakes_task tells whether callback is the wake-up of a task in C. Such a one asks
+// its argument for the result and nothing else, and looks into a real Future where
+// it calls a method of any other: 3.11 makes the method's name each time, 90 ns.
+static bool wakes_task(State *state, PyObject *callback)
+{
+	if (!PyCFunction_CheckExact(callback)) {
+		return false;
+	}
+	PyObject *task = PyCFunction_GetSelf(callback);
+	return task != NULL && Py_TYPE(task) == (PyTypeObject *)state->task_type;
+}
+
 // waiter_wake completes a waiter that is not attached any more. It steals the
 // reference. -1: what the task raised, or could not be scheduled for.
 int waiter_wake(Waiter *self, bool step)
@@ -122,11 +134,14 @@ int waiter_wake(Waiter *self, bool step)
 	} else {
 		Connection *conn = self->conn;
 		conn->loop->quick = 0;
-		PyObject *value = PyObject_CallMethodObjArgs(
-			self->context, conn->state->s_run, self->callback, (PyObject *)self, NULL);
+		State *state = conn->state;
+		PyObject *future =
+			wakes_task(state, self->callback) ? state->done_future : (PyObject *)self;
+		PyObject *value = PyObject_CallMethodObjArgs(self->context, state->s_run,
+		                                             self->callback, future, NULL);
 		if (value != NULL) {
 			Py_DECREF(value);
-		} else if (self->result_read) {
+		} else if (self->entered) {
 			result = -1;
 		} else {
 			// The task was not entered: an interrupt came first, or its context
@@ -229,7 +244,7 @@ static State *waiter_state(Waiter *self)
 
 static int waiter_check_result(Waiter *self)
 {
-	self->result_read = true;
+	self->entered = true;
 	if (self->status == WAITER_DONE) {
 		return 0;
 	}
