@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
+import ssl
 from typing import Any
 
 import pytest
 from servers.fixtures import Certificates
 from servers.launch import ServerProcess
 
-from aiows import AioWebSocket, ConnectionClosedError, PayloadTooBig, create_default_context
+from aiows import (
+    AioWebSocket,
+    ConnectionClosedError,
+    PayloadTooBig,
+    connect,
+    create_default_context,
+)
 from styles import AIOWEBSOCKET_ON_MESSAGE, AIOWEBSOCKET_RECEIVE, CONNECT_RECV, STYLES, Style
 
 MIB = 1 << 20
@@ -136,6 +144,63 @@ async def test_burst_in_order(
             assert int.from_bytes(message[:4], "big") == expected
         await exchange.send("after")
         assert await exchange.receive() == style.of("after")
+
+
+async def test_slow_reader_holds_the_server_back(
+    peer_server: ServerProcess, options: dict[str, Any]
+) -> None:
+    count = 3000
+    uri = peer_server.uri(f"/burst?n={count}&size=10000")
+    async with connect(uri, max_queue=(8, 2), **options) as ws:
+        most = 0
+        for expected in range(count):
+            if expected % 300 == 0:
+                await asyncio.sleep(0.01)
+            most = max(most, ws.queued)
+            message = await ws.recv()
+            assert int.from_bytes(message[:4], "big") == expected
+        # Eight, and the batch that goes beyond them: 128 events at most.
+        assert 8 < most <= 8 + 128
+
+
+@two_styles
+async def test_large_messages_cross(
+    style: Style, peer_server: ServerProcess, options: dict[str, Any], loop_factory: object
+) -> None:
+    messages = [payload(3 * MIB + number) for number in range(4)]
+    small = [str(number) for number in range(20)]
+    async with style.open(peer_server.uri(), max_size=4 * MIB, **options) as exchange:
+
+        async def send(message: str | bytes) -> None:
+            await exchange.send(message)
+
+        async with asyncio.TaskGroup() as group:
+            for large, few in zip(messages, range(0, 20, 5), strict=True):
+                group.create_task(send(large))
+                for text in small[few : few + 5]:
+                    group.create_task(send(text))
+            for large, few in zip(messages, range(0, 20, 5), strict=True):
+                assert await exchange.receive() == large
+                for text in small[few : few + 5]:
+                    assert await exchange.receive() == style.of(text)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_both_versions_of_tls(
+    version: ssl.TLSVersion,
+    any_tls_server: ServerProcess,
+    certificates: Certificates,
+    loop_factory: object,
+) -> None:
+    context = create_default_context(cafile=certificates.ca)
+    context.minimum_version = context.maximum_version = version
+    async with connect(any_tls_server.uri("/burst?n=500&size=5000"), ssl=context) as ws:
+        for expected in range(500):
+            assert int.from_bytes((await ws.recv())[:4], "big") == expected
+        for size in SIZES:
+            await ws.send(payload(size))
+            assert await ws.recv() == payload(size)
+        assert ws.info()["tls_version"] == {0x303: "TLS 1.2", 0x304: "TLS 1.3"}[version]
 
 
 async def test_message_over_max_size_is_refused(
