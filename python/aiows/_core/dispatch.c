@@ -60,7 +60,9 @@ static bool can_step(Loop *self)
 			Py_XDECREF(task);
 		}
 	}
-	PyErr_Clear();
+	if (!self->can_step) {
+		PyErr_Clear();
+	}
 	Py_XDECREF(loop);
 	return self->can_step;
 }

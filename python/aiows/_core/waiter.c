@@ -195,14 +195,19 @@ int wake_senders(Connection *conn, uint64_t epoch, bool step)
 
 // --- the methods that tasks call
 
+static bool is_context(Waiter *self, PyObject *names)
+{
+	PyObject *name = PyTuple_GetItem(names, 0);
+	return (self->conn != NULL && name == self->conn->state->s_context) ||
+	       PyUnicode_CompareWithASCIIString(name, "context") == 0;
+}
+
 static PyObject *waiter_add_done_callback(PyObject *op, PyObject *const *args, Py_ssize_t n,
                                           PyObject *names)
 {
 	Waiter *self = (Waiter *)op;
 	Py_ssize_t n_names = names != NULL ? PyTuple_Size(names) : 0;
-	if (n != 1 || n_names > 1 ||
-	    (n_names == 1 &&
-	     PyUnicode_CompareWithASCIIString(PyTuple_GetItem(names, 0), "context") != 0)) {
+	if (n != 1 || n_names > 1 || (n_names == 1 && !is_context(self, names))) {
 		PyErr_SetString(PyExc_TypeError, "expected a callback and context=");
 		return NULL;
 	}
