@@ -97,7 +97,7 @@ typedef struct Awaitable Awaitable;
 typedef struct Waiter Waiter;
 typedef struct Listener Listener;
 
-enum { EVENTS_PER_POLL = 128, SPARES = 8 };
+enum { EVENTS_PER_POLL = 256, SPARES = 8 };
 
 struct Loop {
 	PyObject ob_base;
