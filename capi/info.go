@@ -5,7 +5,7 @@ package main
 import "C"
 
 import (
-	"reflect"
+	"encoding/binary"
 	"sync"
 	"unsafe"
 
@@ -18,30 +18,28 @@ import (
 type infos struct {
 	mu    sync.Mutex
 	freed bool
-	last  any // the Go value that the newest block was packed from
+	last  string // what the newest block says
 	block unsafe.Pointer
 	all   []unsafe.Pointer
 }
 
-// pack calls lay with a packer over the memory for value. false: out of memory, or
-// the handle was freed meanwhile.
-func (s *infos) pack(value any, lay func(*packer)) (ok, live bool) {
+// pack calls lay with packers over the memory for what it lays out. false: out of
+// memory, or the handle was freed meanwhile.
+func (s *infos) pack(lay func(*packer)) (ok, live bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.freed {
 		return false, false
 	}
-	if s.block == nil || !reflect.DeepEqual(s.last, value) {
-		var measure packer
-		lay(&measure)
+	var measure packer
+	lay(&measure)
+	if s.block == nil || s.last != string(measure.said) {
 		block := C.malloc(C.size_t(max(measure.used, 1)))
 		if block == nil {
 			return false, true
 		}
-		s.last, s.block = value, block
+		s.last, s.block = string(measure.said), block
 		s.all = append(s.all, block)
-		lay(&packer{base: block})
-		return true, true
 	}
 	lay(&packer{base: s.block})
 	return true, true
@@ -53,14 +51,22 @@ func (s *infos) free() {
 	for _, p := range s.all {
 		C.free(p)
 	}
-	s.freed, s.last, s.block, s.all = true, nil, nil, nil
+	s.freed, s.last, s.block, s.all = true, "", nil, nil
 }
 
 // packer lays strings and arrays out one after the other. Without a base it only
-// measures, and every pointer is NULL.
+// measures and notes what is said, and every pointer is NULL.
 type packer struct {
 	base unsafe.Pointer
 	used uintptr
+	said []byte
+}
+
+// count notes how many parts follow, so that no two layouts say the same.
+func (p *packer) count(n int) {
+	if p.base == nil {
+		p.said = binary.AppendUvarint(p.said, uint64(n))
+	}
 }
 
 func (p *packer) room(n, align uintptr) unsafe.Pointer {
@@ -74,26 +80,33 @@ func (p *packer) room(n, align uintptr) unsafe.Pointer {
 }
 
 func (p *packer) text(s string) *C.char {
+	p.count(len(s))
 	at := p.room(uintptr(len(s))+1, 1)
-	if at != nil {
-		into := unsafe.Slice((*byte)(at), len(s)+1)
-		into[copy(into, s)] = 0
+	if at == nil {
+		p.said = append(p.said, s...)
+		return nil
 	}
+	into := unsafe.Slice((*byte)(at), len(s)+1)
+	into[copy(into, s)] = 0
 	return (*C.char)(at)
 }
 
 func (p *packer) bytes(b []byte) (unsafe.Pointer, C.size_t) {
+	p.count(len(b))
 	if len(b) == 0 {
 		return nil, 0
 	}
 	at := p.room(uintptr(len(b)), 1)
-	if at != nil {
+	if at == nil {
+		p.said = append(p.said, b...)
+	} else {
 		copy(unsafe.Slice((*byte)(at), len(b)), b)
 	}
 	return at, C.size_t(len(b))
 }
 
 func (p *packer) texts(list []string) (**C.char, C.size_t) {
+	p.count(len(list))
 	if len(list) == 0 {
 		return nil, 0
 	}
@@ -107,6 +120,7 @@ func (p *packer) texts(list []string) (**C.char, C.size_t) {
 }
 
 func (p *packer) headers(h handshake.Header) (*C.aiows_header, C.size_t) {
+	p.count(len(h))
 	if len(h) == 0 {
 		return nil, 0
 	}
@@ -138,15 +152,14 @@ func go_conn_info(h C.uintptr_t, out *C.aiows_conn_info_t) (rc C.int32_t) {
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
-	i := *c.ws.Info()
+	i := c.ws.Info()
 	out.state = C.int32_t(i.State)
 	out.server = truth(i.Server)
 	out.response_status = C.int32_t(i.ResponseStatus)
 	out.added_host = truth(i.AddedHost)
 	out.close_received = C.uint16_t(i.CloseReceived)
 	out.close_sent = C.uint16_t(i.CloseSent)
-	i.State = 0 // no part of the block
-	return packed(c.infos.pack(i, func(p *packer) {
+	return packed(c.infos.pack(func(p *packer) {
 		out.request_headers, out.n_request_headers = p.headers(i.RequestHeaders)
 		out.response_headers, out.n_response_headers = p.headers(i.ResponseHeaders)
 		out.uri = p.text(i.URI)
@@ -172,8 +185,7 @@ func go_request_info(h C.uintptr_t, out *C.aiows_request_info_t) (rc C.int32_t) 
 		return C.AIOWS_ERR_HANDLE
 	}
 	method, target, local, remote, header, subprotocols := r.ws.Info()
-	// A request never changes: the nil value equals the one packed before.
-	return packed(r.infos.pack(nil, func(p *packer) {
+	return packed(r.infos.pack(func(p *packer) {
 		out.headers, out.n_headers = p.headers(header)
 		out.subprotocols, out.n_subprotocols = p.texts(subprotocols)
 		out.method = p.text(method)
