@@ -3,8 +3,9 @@ module aiows
 go 1.26.0
 
 require (
-	github.com/mattn/go-pointer v0.0.1 // indirect
-	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
+	github.com/mattn/go-pointer v0.0.1
+	golang.org/x/net v0.62.0
+	golang.org/x/sys v0.49.0
 )
+
+require golang.org/x/text v0.43.0 // indirect
