@@ -138,7 +138,8 @@ enum { AIOWS_LOG_OFF = 0, AIOWS_LOG_ERROR = 1, AIOWS_LOG_INFO = 2, AIOWS_LOG_DEB
 
 // aiows_set_log writes a line per event of up to level to the descriptor fd,
 // which stays the caller's and must stay open; AIOWS_LOG_OFF (the default)
-// ends it. Lines hold no payload and no credentials.
+// ends it. Lines hold no payload and no credentials; one that fd has no room for
+// is dropped.
 //
 // Returns 0 or AIOWS_ERR_ARGUMENT.
 AIOWS_API int32_t aiows_set_log(int32_t level, int32_t fd);

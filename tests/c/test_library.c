@@ -133,6 +133,26 @@ static void log_lines_reach_the_descriptor(void)
 	close(pipes[1]);
 }
 
+// The program would hang here, and be ended by whoever runs it.
+static void log_lines_never_hold_a_loop_up(void)
+{
+	int pipes[2];
+	char text[4096] = { 0 };
+	CHECK(pipe2(pipes, O_CLOEXEC | O_NONBLOCK) == 0);
+	while (write(pipes[1], text, sizeof text) > 0) {
+	}
+	CHECK(fcntl(pipes[1], F_SETFL, 0) == 0);
+	CHECK_RC(aiows_set_log(AIOWS_LOG_DEBUG, pipes[1]), AIOWS_OK);
+	aiows_loop *loop = aiows_loop_new(NULL, NULL);
+	aiows_conn *conn;
+	CHECK_RC(aiows_connect(loop, "ws://127.0.0.1:1/", NULL, 0, &conn, NULL), AIOWS_OK);
+	wait_event(loop, AIOWS_EV_FAILED);
+	CHECK_RC(aiows_set_log(AIOWS_LOG_OFF, 0), AIOWS_OK);
+	CHECK_RC(aiows_loop_free(loop), AIOWS_OK);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 static void free_takes_null(void)
 {
 	aiows_free(NULL);
@@ -146,5 +166,6 @@ static void free_takes_null(void)
 	X(options_respect_the_callers_size)                                                        \
 	X(log_arguments_are_checked)                                                               \
 	X(log_lines_reach_the_descriptor)                                                          \
+	X(log_lines_never_hold_a_loop_up)                                                          \
 	X(free_takes_null)
 HARNESS_MAIN(TESTS)
