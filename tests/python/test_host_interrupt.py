@@ -111,10 +111,11 @@ OTHERS = {
     """,
     "a hundred connections": """
         connections = await asyncio.gather(*(open_one(uri) for _ in range(100)))
-        print("ready", flush=True)
         async with asyncio.TaskGroup() as group:
             for ws in connections:
                 group.create_task(ws.recv())
+            await asyncio.sleep(0)  # all of them wait now
+            print("ready", flush=True)
     """,
     "a flood": """
         async with connect(uri) as ws:
