@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -69,18 +70,35 @@ def client_command(client: str, uri: str, case: Case, messages: int) -> list[str
     ]
 
 
-def compare(
-    uri: str, case: Case, subject: str, rival: str, arguments: argparse.Namespace
-) -> Outcome:
+def layout_of(arguments: argparse.Namespace, connections: int) -> str:
+    """Return where client and server run: the one asked for, or what the bars assume."""
+    if arguments.layout is not None:
+        return str(arguments.layout)
+    return "shared" if connections == 1 else "free"
+
+
+@contextlib.contextmanager
+def surroundings(layout: str, awake: bool) -> Iterator[str]:
+    """Run the echo server, and what keeps processors awake; yield the server's URI."""
+    _, server_on, sleepless = processors(layout)
+    with contextlib.ExitStack() as stack:
+        if awake:
+            stack.enter_context(kept_awake(sleepless))
+        yield stack.enter_context(echo_server(server_on))
+
+
+def compare(case: Case, subject: str, rival: str, arguments: argparse.Namespace) -> Outcome:
     """Run pairs of rounds, the subject first in one pair and second in the next."""
-    on, _, _ = processors(arguments.layout)
+    layout = layout_of(arguments, case.connections)
+    on, _, _ = processors(layout)
     messages = arguments.messages or MESSAGES.get(case.connections, MANY_MESSAGES)
     ours: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
-    for pair in range(arguments.pairs):
-        order = [(subject, ours), (rival, theirs)]
-        for client, rounds in order if pair % 2 == 0 else reversed(order):
-            rounds.append(run_round(client_command(client, uri, case, messages), on))
+    with surroundings(layout, not arguments.no_awake) as uri:
+        for pair in range(arguments.pairs):
+            order = [(subject, ours), (rival, theirs)]
+            for client, rounds in order if pair % 2 == 0 else reversed(order):
+                rounds.append(run_round(client_command(client, uri, case, messages), on))
     bar = None
     if (subject, rival) == ("aiows", "picows"):
         bar = BARS.get(case.api, {}).get(case.connections)
@@ -143,8 +161,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--layout",
         choices=["shared", "split", "free"],
-        default="shared",
-        help="client and server on the same processor (the default), on one each, or anywhere",
+        help="client and server on the same processor (the default at 1 connection), "
+        "on one each, or anywhere (the default at more)",
     )
     parser.add_argument("--no-awake", action="store_true", help="let idle processors sleep")
     parser.add_argument("--library", type=Path, default=ROOT / "build" / "libaiows.so")
@@ -161,24 +179,28 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def connections_of(arguments: argparse.Namespace) -> list[int]:
+    return [int(connections) for connections in arguments.connections.split(",")]
+
+
 def cases_of(arguments: argparse.Namespace) -> list[Case]:
     return [
-        Case(api, loop, int(connections))
+        Case(api, loop, connections)
         for loop in arguments.loop.split(",")
         for api in arguments.api.split(",")
-        for connections in arguments.connections.split(",")
+        for connections in connections_of(arguments)
     ]
 
 
-def context(uri: str, arguments: argparse.Namespace) -> list[tuple[str, Outcome]]:
+def context(arguments: argparse.Namespace) -> list[tuple[str, Outcome]]:
     """Measure others in pairs with picows' callback, for orientation; no bar."""
     loop = arguments.loop.split(",")[0]
     found = []
     for client in ("floor", "capi", "aiohttp", "websockets"):
-        for connections in map(int, arguments.connections.split(",")):
+        for connections in connections_of(arguments):
             api = "callback" if client in ("floor", "capi") else "await"
             case = Case(api, loop, connections)
-            found.append((client, compare(uri, case, client, "picows", arguments)))
+            found.append((client, compare(case, client, "picows", arguments)))
     return found
 
 
@@ -188,23 +210,18 @@ def main() -> int:
     build_server()
     if arguments.context or {arguments.subject, arguments.rival} & {"capi", "floor"}:
         build_c_client(arguments.library)
-    _, server_on, awake = processors(arguments.layout)
     started = time.time()
     outcomes: list[Outcome] = []
     others: list[tuple[str, Outcome]] = []
-    with contextlib.ExitStack() as stack:
-        if not arguments.no_awake:
-            stack.enter_context(kept_awake(awake))
-        uri = stack.enter_context(echo_server(server_on))
-        print(header(arguments.subject, arguments.rival), flush=True)
-        for case in cases_of(arguments):
-            outcome = compare(uri, case, arguments.subject, arguments.rival, arguments)
-            outcomes.append(outcome)
-            print(row(outcome, arguments.subject, arguments.rival), flush=True)
-        if arguments.context:
-            for client, outcome in context(uri, arguments):
-                others.append((client, outcome))
-                print(f"{client + ':':<12}{row(outcome, client, 'picows')}", flush=True)
+    print(header(arguments.subject, arguments.rival), flush=True)
+    for case in cases_of(arguments):
+        outcome = compare(case, arguments.subject, arguments.rival, arguments)
+        outcomes.append(outcome)
+        print(row(outcome, arguments.subject, arguments.rival), flush=True)
+    if arguments.context:
+        for client, outcome in context(arguments):
+            others.append((client, outcome))
+            print(f"{client + ':':<12}{row(outcome, client, 'picows')}", flush=True)
     record = {
         "subject": arguments.subject,
         "rival": arguments.rival,
@@ -212,7 +229,7 @@ def main() -> int:
         "python": platform.python_version(),
         "kernel": platform.release(),
         "processors": os.cpu_count(),
-        "layout": arguments.layout,
+        "layouts": {one: layout_of(arguments, one) for one in connections_of(arguments)},
         "awake": not arguments.no_awake,
         "started": started,
         "seconds": time.time() - started,
