@@ -14,7 +14,8 @@ type Errno = syscall.Errno
 func Again(e Errno) bool { return e == unix.EAGAIN || e == unix.EINTR }
 
 // Read reads into b; n is 0 with no error at the end of the stream. recvfrom, since
-// it passes by the file layer: 90 ns less than read.
+// it passes by the file layer: an echo takes 1 to 2% less CPU than with read
+// (tests/bench --subject capi).
 func Read(fd int, b []byte) (n int, e Errno) {
 	r, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0, 0, 0)
 	if e != 0 {
