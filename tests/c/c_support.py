@@ -144,4 +144,9 @@ def lower_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
 
 
+def one_processor() -> None:
+    """Stay on one processor: valgrind runs a thread at a time, and only there each gets its turn."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 RunTest = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,7 +11,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from c_support import HERE, Builder, Peer, RunTest, checked, lower_limit, missing, need, run
+from c_support import (
+    HERE,
+    Builder,
+    Peer,
+    RunTest,
+    checked,
+    lower_limit,
+    missing,
+    need,
+    one_processor,
+    run,
+)
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +85,7 @@ def run_test(build: Builder, peer: Peer) -> RunTest:
         return run(
             [*(under or []), binary, test],
             env=peer.environment(),
-            preexec_fn=None if under else lower_limit,
+            preexec_fn=one_processor if under else lower_limit,
         )
 
     return run_one

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -173,10 +174,12 @@ static void *send_in_thread(void *arg)
 		int32_t rc = aiows_send(shared, AIOWS_BINARY,
 		                        i % 3 ? AIOWS_FORCE : AIOWS_FORCE | AIOWS_TRY, text,
 		                        sizeof text);
-		if (rc == AIOWS_ERR_BUSY)
+		if (rc == AIOWS_ERR_BUSY) {
 			i--;
-		else
+			sched_yield();
+		} else {
 			CHECK(rc == AIOWS_OK || rc == AIOWS_PENDING);
+		}
 	}
 	return NULL;
 }
