@@ -7,6 +7,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 FUZZTIME ?= 10s
 ARGS ?=
+# Most of the time of the Python tests is waiting: four processes keep two cores busy.
+PARALLEL ?= -n 4 --dist worksteal
 
 DEBIAN_BUILD := make gcc libc6-dev python3-dev python3-venv
 DEBIAN_TEST := g++ openssl procps valgrind
@@ -102,7 +104,7 @@ test-c: build .venv/.tests
 	$(PY) -m pytest tests/c $(ARGS)
 
 test-python: build .venv/.tests
-	$(PY) -m pytest tests/python $(ARGS)
+	$(PY) -m pytest tests/python $(PARALLEL) $(ARGS)
 
 test-package: build .venv/.tests build/wheel/.made $(BIN)/generate_cert
 	$(PY) -m pytest tests/package $(ARGS)

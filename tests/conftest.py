@@ -59,6 +59,8 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(trylast=True)  # the runner's own ends the servers of session fixtures
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return  # of pytest-xdist: what it leaves becomes the main process's when it ends
     left = children_left()
     for pid, command in left.items():
         print(f"\nprocess left behind by the tests: {pid} {command}", file=sys.stderr)

@@ -71,12 +71,14 @@ def test_pytest_module_skipped(tmp_path: Path) -> None:
     assert outcome(command, tmp_path, "").returncode == 5
 
 
-def test_process_left_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("parallel", [[], ["-n", "2"]])
+def test_process_left_behind(tmp_path: Path, parallel: list[str]) -> None:
     shutil.copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
     (tmp_path / "test_it.py").write_text(
         "import subprocess\ndef test_it():\n    subprocess.run('sleep 300 &', shell=True)\n"
     )
-    result = outcome([sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], tmp_path, "")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *parallel]
+    result = outcome(command, tmp_path, "")
     assert "process left behind by the tests" in result.stderr
     assert "sleep 300" in result.stderr
     assert result.returncode == 1

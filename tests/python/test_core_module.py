@@ -271,7 +271,8 @@ async def test_listen_and_accept(loop_factory: Any) -> None:
             assert peer.read(7) == frame(2, b"there")
             listener.close()
             listener.close()
-            peer.send(masked(close_frame(1000)))
+            # CLOSED waits for the client's end of the stream.
+            peer.end(masked(close_frame(1000)))
             with pytest.raises(ClosedOK):
                 await conn.recv()
             assert conn.info()["server"] is True
