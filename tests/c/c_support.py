@@ -145,7 +145,7 @@ def lower_limit() -> None:
 
 
 def one_processor() -> None:
-    """Stay on one processor: valgrind runs a thread at a time, and only there each gets its turn."""
+    """Stay on one processor: only there each of valgrind's threads gets its turn."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
