@@ -160,6 +160,7 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 }
 
 func (a *arguments) listen(o *C.aiows_listen_options) *libws.ListenOptions {
+	a.reserved(o.reserved)
 	return &libws.ListenOptions{
 		Backlog:       a.int("backlog", o.backlog, 1, math.MaxInt32),
 		ReusePort:     a.bool("reuse_port", o.reuse_port),
@@ -167,6 +168,8 @@ func (a *arguments) listen(o *C.aiows_listen_options) *libws.ListenOptions {
 		TLS:           a.tls(o.tls, true),
 		OpenTimeout:   a.milliseconds("open_timeout_ms", o.open_timeout_ms),
 		ServerName:    agent(o.server_name),
+		HasSocket:     o.fd != -1,
+		Socket:        a.int("fd", o.fd, -1, math.MaxInt32),
 	}
 }
 

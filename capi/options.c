@@ -31,6 +31,7 @@ const aiows_listen_options default_listen_options = {
 	.backlog = 1024,
 	.max_handshakes = 1024,
 	.open_timeout_ms = 10000,
+	.fd = -1,
 };
 
 const aiows_accept_options default_accept_options = { .size = sizeof default_accept_options };

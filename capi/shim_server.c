@@ -8,11 +8,11 @@ aiows_listener *aiows_listen(aiows_loop *loop, const char *host, int32_t port,
 	aiows_listen_options o = default_listen_options;
 	uintptr_t listener = 0;
 	int32_t rc = gate_check();
-	if (rc == AIOWS_OK && host == NULL)
-		rc = error_set(&e, AIOWS_ERR_ARGUMENT,
-		               "host is NULL, expected \"\" for every address");
 	if (rc == AIOWS_OK)
 		rc = sized_in(&o, sizeof o, options, "aiows_listen_options", &e);
+	if (rc == AIOWS_OK && host == NULL && o.fd == -1)
+		rc = error_set(&e, AIOWS_ERR_ARGUMENT,
+		               "host is NULL, expected \"\" for every address");
 	if (rc == AIOWS_OK)
 		rc = go_listen(HANDLE(loop), (char *)host, port, &o, user_data, &listener, &e);
 	error_give(err, &e, rc);

@@ -171,7 +171,9 @@ enum {
 	AIOWS_EV_CLOSING = 6, // the peer's Close came: code, data is the reason
 	AIOWS_EV_CLOSED = 7,  // the end: code, close_sent, data is the reason, flags
 	AIOWS_EV_WRITABLE = 8, // follows AIOWS_ERR_AGAIN or AIOWS_PENDING exactly once
-	AIOWS_EV_REQUEST = 9  // a client asks a listener for a connection: request
+	AIOWS_EV_REQUEST = 9, // a client asks a listener for a connection: request
+	AIOWS_EV_GONE = 10    // it left, or its time ran out, unanswered: request; the
+			      // handle stays until aiows_request_free
 };
 
 enum { AIOWS_TEXT = 1, AIOWS_BINARY = 2 };
@@ -189,7 +191,7 @@ typedef struct aiows_event {
 	uint32_t type;       // AIOWS_EV_*
 	uint16_t kind;       // MESSAGE: AIOWS_TEXT or AIOWS_BINARY
 	uint16_t flags;      // AIOWS_EVF_*
-	uint64_t conn;       // the aiows_conn; REQUEST: the aiows_listener
+	uint64_t conn;       // the aiows_conn; REQUEST, GONE: the aiows_listener
 	uint64_t user_data;  // as given to aiows_connect, aiows_accept, aiows_listen
 	uint64_t data;       // payload or reason; valid until the next aiows_poll
 	uint64_t len;        // bytes at data
@@ -198,7 +200,7 @@ typedef struct aiows_event {
 			     // received, 1005 when it had none, 1006 when none came
 	uint16_t close_sent; // CLOSED: the close code sent, 0 when none was
 	uint16_t reserved;
-	uint64_t request; // REQUEST: the aiows_request; otherwise 0
+	uint64_t request; // REQUEST, GONE: the aiows_request; otherwise 0
 } aiows_event;
 
 // AIOWS_TRY_POLL as timeout_ms: like 0, but answer AIOWS_ERR_BUSY rather than wait
@@ -501,6 +503,8 @@ typedef struct aiows_listen_options {
 	aiows_tls *tls;          // NULL: plain ws; made with server = 1
 	int64_t open_timeout_ms; // 10000: from accept to the end of the handshake
 	const char *server_name; // the Server field; NULL: "aiows/VERSION"; "": none
+	int32_t fd;              // -1; else a bound socket to listen on, see aiows_listen
+	uint32_t reserved;
 } aiows_listen_options;
 
 AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t size);
@@ -508,16 +512,26 @@ AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t s
 // aiows_listen listens on host and port ("127.0.0.1", "::1", "" for every
 // address of IPv4 and IPv6; port 0 lets the system choose, see
 // aiows_listener_port). A name is resolved before this returns, which may block:
-// pass an address where that matters. A REQUEST event comes for each client whose upgrade
-// request is valid; others are answered with 400, 405 or 426.
+// pass an address where that matters.
 //
-// Returns NULL with AIOWS_ERR_SYSTEM (os_errno says why), AIOWS_ERR_ARGUMENT or
-// AIOWS_ERR_HANDLE.
+// With options->fd it listens on a stream socket of IPv4, IPv6 or Unix that the
+// program has bound, for instance one that a service manager passed on; host is
+// then NULL or "" and port 0. The library uses a duplicate and makes the socket
+// non-blocking. The program keeps its own descriptor: while it is open, clients
+// still reach the backlog after aiows_listener_close. Addresses of a Unix socket
+// are "" or a path, with @ for the first octet of an abstract one.
+//
+// A REQUEST event comes for each client whose upgrade request is valid; others are
+// answered with 400, 405 or 426. It may be answered at any time before open_timeout_ms
+// is over; if that passes, or the client leaves, a GONE event names the request.
+//
+// Returns NULL with AIOWS_ERR_SYSTEM (os_errno says why), AIOWS_ERR_ARGUMENT (also
+// for an fd that is no such socket, or connected) or AIOWS_ERR_HANDLE.
 AIOWS_API aiows_listener *aiows_listen(aiows_loop *loop, const char *host, int32_t port,
                                        const aiows_listen_options *options, uint64_t user_data,
                                        aiows_error *err);
 
-// aiows_listener_port returns the port, or a negative error.
+// aiows_listener_port returns the port, 0 for a Unix socket, or a negative error.
 AIOWS_API int32_t aiows_listener_port(aiows_listener *listener);
 
 // aiows_listener_close stops accepting; connections stay. Requests that were not

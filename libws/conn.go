@@ -84,7 +84,7 @@ type Conn struct {
 
 // due is what the host has not been told yet.
 type due struct {
-	open, failed, writable, closed, request bool
+	open, failed, writable, closed, request, gone bool
 }
 
 // counters feed ConnStats. Reads and writes happen on different threads.
@@ -242,6 +242,8 @@ func (c *Conn) socketReady(events uint32, now int64, b *batch) {
 		c.readHead(now, b)
 	case c.phase == phaseRefused:
 		c.readRefused()
+	case c.phase == phaseAsked:
+		c.askedReady(events)
 	case c.phase != phaseOpen || c.reader.eof:
 		c.out.setReading(false)
 	case c.due.open: // precedes what is read
@@ -344,6 +346,7 @@ func (c *Conn) finish() {
 		return
 	}
 	failed := c.phase < phaseOpen
+	c.due.gone = c.phase == phaseAsked
 	c.out.close()
 	c.wmu.Unlock()
 	c.phase = phaseDone
@@ -367,6 +370,8 @@ func (c *Conn) end(b *batch) {
 	}
 	c.due.writable = false
 	switch {
+	case c.due.gone:
+		c.tellGone(b)
 	case c.opened.silent:
 	case c.due.failed:
 		e := b.next(c, EventFailed)

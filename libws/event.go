@@ -13,6 +13,7 @@ const (
 	EventClosed                        // the end: Code, CloseSent, Data, Flags
 	EventWritable                      // follows CodeAgain or a pending send once
 	EventRequest                       // a client asks a Listener: Request
+	EventGone                          // it left, or its time ran out, unanswered: Request
 )
 
 // Flags of an Event. The values are those of AIOWS_EVF_*.
@@ -29,7 +30,7 @@ type Event struct {
 	Type      EventType
 	Kind      uint16 // EventMessage: Text or Binary
 	Flags     uint16
-	Conn      uint64 // Conn.Handle; EventRequest: Listener.Handle
+	Conn      uint64 // Conn.Handle; EventRequest, EventGone: Listener.Handle
 	UserData  uint64
 	Data      uint64 // address of the payload or reason
 	Len       uint64
@@ -37,5 +38,5 @@ type Event struct {
 	Code      int32 // a Code or a close code, by Type
 	CloseSent uint16
 	_         uint16
-	Request   uint64 // EventRequest: what LoopOptions.RequestHandle returned
+	Request   uint64 // EventRequest, EventGone: what LoopOptions.RequestHandle returned
 }

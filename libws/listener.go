@@ -3,9 +3,7 @@ package libws
 import (
 	"context"
 	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"aiows/libws/dial"
@@ -37,6 +35,7 @@ type Listener struct {
 	// Guarded by the loop lock.
 	fd      int
 	port    int
+	unix    bool // addresses are paths
 	tag     uint64
 	watched bool
 	opening int // connections whose handshake is not over
@@ -49,9 +48,8 @@ func (l *Loop) Listen(o *ListenOptions, userData uint64) (*Listener, error) {
 	if o.Port < 0 || o.Port > 65535 {
 		return nil, argument("port %d, expected 0 to 65535", o.Port)
 	}
-	addr, err := listenAddress(o.Host)
-	if err != nil {
-		return nil, err
+	if o.HasSocket && (o.Host != "" || o.Port != 0 || o.ReusePort) {
+		return nil, argument("socket %d together with a host, a port or reuse_port, expected one of them", o.Socket)
 	}
 	ln := &Listener{loop: l, opts: *o, userData: userData, fd: -1, gate: make(chan struct{}, tlsHandshakes)}
 	if ln.opts.Backlog <= 0 {
@@ -60,9 +58,8 @@ func (l *Loop) Listen(o *ListenOptions, userData uint64) (*Listener, error) {
 	if ln.opts.MaxHandshakes <= 0 {
 		ln.opts.MaxHandshakes = defaultMaxHandshakes
 	}
-	if err := ln.open(addr); err != nil {
-		name := net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
-		return nil, systemError("listen on "+name, err)
+	if err := ln.open(); err != nil {
+		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,112 +74,10 @@ func (l *Loop) Listen(o *ListenOptions, userData uint64) (*Listener, error) {
 	return ln, nil
 }
 
-// listenAddress resolves host; the zero Addr stands for every address.
-func listenAddress(host string) (netip.Addr, error) {
-	if host == "" {
-		return netip.Addr{}, nil
-	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap(), nil
-	}
-	ip, err := net.ResolveIPAddr("ip", host)
-	if err != nil {
-		return netip.Addr{}, &Error{Code: CodeResolve, Text: err.Error()}
-	}
-	addr, _ := netip.AddrFromSlice(ip.IP)
-	return addr.Unmap().WithZone(ip.Zone), nil
-}
-
-// open makes the socket. Without an address it takes IPv4 and IPv6.
-func (ln *Listener) open(addr netip.Addr) error {
-	family, any := unix.AF_INET6, !addr.IsValid()
-	if addr.Is4() {
-		family = unix.AF_INET
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err == unix.EAFNOSUPPORT && any {
-		addr, family, any = netip.IPv4Unspecified(), unix.AF_INET, false
-		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	}
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	if err := ln.bind(fd, family, addr, any); err != nil {
-		_ = unix.Close(fd)
-		return err
-	}
-	track(fd)
-	ln.fd = fd
-	return nil
-}
-
-func (ln *Listener) bind(fd, family int, addr netip.Addr, any bool) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return os.NewSyscallError("setsockopt", err)
-	}
-	if ln.opts.ReusePort {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
-	}
-	var sa unix.Sockaddr
-	if family == unix.AF_INET {
-		sa = &unix.SockaddrInet4{Port: ln.opts.Port, Addr: addr.As4()}
-	} else {
-		only := 1
-		six := &unix.SockaddrInet6{Port: ln.opts.Port}
-		if any {
-			only = 0
-		} else {
-			six.Addr = addr.As16()
-			six.ZoneId = zoneIndex(addr.Zone())
-		}
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
-		sa = six
-	}
-	if err := unix.Bind(fd, sa); err != nil {
-		return os.NewSyscallError("bind", err)
-	}
-	if err := unix.Listen(fd, ln.opts.Backlog); err != nil {
-		return os.NewSyscallError("listen", err)
-	}
-	bound, err := unix.Getsockname(fd)
-	if err != nil {
-		return os.NewSyscallError("getsockname", err)
-	}
-	ln.port = int(addrPort(bound).Port())
-	return nil
-}
-
-func zoneIndex(zone string) uint32 {
-	if zone == "" {
-		return 0
-	}
-	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-		return uint32(n)
-	}
-	if i, err := net.InterfaceByName(zone); err == nil {
-		return uint32(i.Index)
-	}
-	return 0
-}
-
-func addrPort(sa unix.Sockaddr) netip.AddrPort {
-	switch a := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
-	}
-	return netip.AddrPort{}
-}
-
 // SetHandle sets what Event.Conn of an EventRequest carries. Call it before Start.
 func (ln *Listener) SetHandle(h uint64) { ln.handle = h }
 
-// Port returns the port that is listened on.
+// Port returns the port that is listened on, 0 for a Unix socket.
 func (ln *Listener) Port() int { return ln.port }
 
 // Start begins to accept.
@@ -289,13 +184,15 @@ func (ln *Listener) handshakeOver() {
 // TLS on a goroutine first.
 func (ln *Listener) welcome(fd int, peer unix.Sockaddr, now int64) {
 	l := ln.loop
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if !ln.unix {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
 	track(fd)
 	c := newConn(l, wire.Server, ConnOptions{})
 	c.opened.listener, c.opened.silent = ln, true
-	c.info.remote = addrPort(peer).String()
+	c.info.remote = addressText(peer)
 	if local, err := unix.Getsockname(fd); err == nil {
-		c.info.local = addrPort(local).String()
+		c.info.local = addressText(local)
 	}
 	ln.opening++
 	l.conns++

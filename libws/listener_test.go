@@ -211,6 +211,9 @@ func TestUnansweredRequest(t *testing.T) {
 			if n := h.wakeups(50 * time.Millisecond); n > pausedWakeups {
 				t.Errorf("%d wake-ups while the request waits for an answer", n)
 			}
+			if e := h.until(EventGone, 100); h.requests[e.Request-1] != r || e.UserData != 77 {
+				t.Errorf("gone is %+v", e.Event)
+			}
 			h.gone("the request")
 			if _, err := r.NewConn(&AcceptOptions{}, 0); err != CodeClosed {
 				t.Errorf("accept: %v", err)

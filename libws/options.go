@@ -98,7 +98,9 @@ type ConnectOptions struct {
 type ListenOptions struct {
 	Host          string // "": every address
 	Port          int    // 0: the system chooses
-	Backlog       int    // 0: 1024
+	HasSocket     bool   // listen on a duplicate of Socket, which is bound, and on nothing else
+	Socket        int
+	Backlog       int // 0: 1024
 	ReusePort     bool
 	MaxHandshakes int // 0: 1024
 	TLS           *dial.TLS

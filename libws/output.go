@@ -34,6 +34,7 @@ type output struct {
 	fd      int // -1: none
 	watched uint32
 	reading bool // the reactor wants to hear of arriving data
+	leaving bool // or, not reading, of the peer's end alone
 	corked  bool // keep bytes back until uncork: records of one message travel together
 	err     netpoll.Errno
 	errored atomic.Bool  // err is set or the descriptor is gone
@@ -63,6 +64,8 @@ func (o *output) watch() error {
 	var want uint32
 	if o.reading {
 		want |= netpoll.In
+	} else if o.leaving {
+		want |= netpoll.Fin
 	}
 	if o.pending.Load() > 0 && o.err == 0 {
 		want |= netpoll.Out
@@ -84,10 +87,18 @@ func (o *output) watch() error {
 // setReading changes whether arriving data is watched for.
 func (o *output) setReading(on bool) {
 	o.mu.Lock()
-	if o.reading != on {
-		o.reading = on
+	if o.reading != on || o.leaving {
+		o.reading, o.leaving = on, false
 		_ = o.watch()
 	}
+	o.mu.Unlock()
+}
+
+// awaitLeaving watches for nothing but the peer's end.
+func (o *output) awaitLeaving() {
+	o.mu.Lock()
+	o.reading, o.leaving = false, true
+	_ = o.watch()
 	o.mu.Unlock()
 }
 

@@ -132,24 +132,29 @@ func (h *host) ask(ln *Listener, secure *testTLS, request []byte) *peer {
 	}
 	p := h.newPeer(socket, true)
 	if secure != nil {
-		c := tls.Client(socket, secure.client.Client("127.0.0.1"))
-		done := make(chan error, 1)
-		go func() { done <- c.Handshake() }()
-		for waiting := true; waiting; {
-			select {
-			case err := <-done:
-				if err != nil {
-					h.t.Fatal(err)
-				}
-				waiting = false
-			default:
-				h.poll(5 * time.Millisecond)
-			}
-		}
-		p.secure(c)
+		p.secure(h.tlsClient(socket, secure))
 	}
 	p.write(request)
 	return p
+}
+
+// tlsClient does the client's half of a TLS handshake with a listener, polling.
+func (h *host) tlsClient(socket net.Conn, secure *testTLS) *tls.Conn {
+	h.t.Helper()
+	c := tls.Client(socket, secure.client.Client("127.0.0.1"))
+	done := make(chan error, 1)
+	go func() { done <- c.Handshake() }()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			return c
+		default:
+			h.poll(5 * time.Millisecond)
+		}
+	}
 }
 
 // server opens a server connection of ours, handle 1, to a peer; tail follows the

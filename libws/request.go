@@ -14,7 +14,9 @@ type Request struct {
 	listener *Listener
 	request  *handshake.ServerRequest
 	rest     []byte // read behind the head
+	number   uint64 // what LoopOptions.RequestHandle returned
 	answered bool   // guarded by the loop lock
+	freed    bool   // the same: the host wants to hear no more of it
 }
 
 // readHead feeds arriving bytes to the request parser.
@@ -57,8 +59,21 @@ func (c *Conn) headDone(rest []byte) {
 	c.opened.asked = &Request{conn: c, listener: c.opened.listener, request: request, rest: append([]byte(nil), rest...)}
 	c.phase = phaseAsked
 	c.due.request = true
-	c.out.setReading(false)
 	c.loop.queue(c)
+}
+
+// askedReady serves the socket of a client that waits for the host's answer. What it
+// sends meanwhile stays in the socket; its end is told, since a client that sends no
+// more cannot be a WebSocket. A host that answers at once never comes here.
+func (c *Conn) askedReady(events uint32) {
+	switch {
+	case c.opened.asked.answered: // and the answer is on its way
+	case events&^(epollIn|epollOut) != 0:
+		c.loop.log(LogInfo, "left before the answer: "+c.describe())
+		c.finish()
+	default:
+		c.out.awaitLeaving()
+	}
 }
 
 // tellRequest emits EventRequest.
@@ -68,7 +83,17 @@ func (c *Conn) tellRequest(b *batch) {
 	e := b.next(c, EventRequest)
 	e.Conn, e.UserData = r.listener.handle, r.listener.userData
 	if name := c.loop.opts.RequestHandle; name != nil {
-		e.Request = name(r)
+		r.number = name(r)
+	}
+	e.Request = r.number
+}
+
+// tellGone emits EventGone.
+func (c *Conn) tellGone(b *batch) {
+	c.due.gone = false
+	if r := c.opened.asked; !r.freed {
+		e := b.next(c, EventGone)
+		e.Conn, e.UserData, e.Request = r.listener.handle, r.listener.userData, r.number
 	}
 }
 
@@ -119,9 +144,7 @@ func (c *Conn) readRefused() {
 // openExpired ends a server handshake that took too long.
 func (c *Conn) openExpired() {
 	c.opened.deadline = 0
-	if c.opened.asked != nil {
-		c.opened.asked.answered = true
-	}
+	c.loop.log(LogInfo, "not open in time: "+c.describe())
 	c.finish()
 }
 
@@ -232,6 +255,7 @@ func (r *Request) Free() {
 	c := r.conn
 	c.loop.mu.Lock()
 	defer c.loop.mu.Unlock()
+	r.freed = true
 	if r.answerable() == nil {
 		r.answered = true
 		c.refuse(503, nil, nil)

@@ -19,6 +19,7 @@ const (
 	Out = unix.EPOLLOUT
 	Hup = unix.EPOLLHUP
 	Err = unix.EPOLLERR
+	Fin = unix.EPOLLRDHUP // the peer sends no more
 )
 
 // wakeTag marks the poller's own eventfd among the entries of an epoll set.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import errno
 import pickle
 import shutil
 import socket
@@ -351,3 +352,77 @@ async def test_listen_errors() -> None:
 def test_made_by_the_loop_only(name: str) -> None:
     with pytest.raises(TypeError, match="cannot create"):
         getattr(_core, name)()
+
+
+async def test_listen_on_a_socket_of_the_host(loop_factory: Any) -> None:
+    async with core() as c:
+        requests: list[_core.Request] = []
+        with socket.socket() as own:
+            own.bind(("127.0.0.1", 0))
+            port = own.getsockname()[1]
+            for where in [("127.0.0.1", 0), ("", port)]:
+                with pytest.raises(_core.Error) as raised:
+                    c.loop.listen(*where, requests.append, fd=own.fileno())
+                assert raised.value.code == _core.ERRORS["ARGUMENT"]
+            listener = c.loop.listen("", 0, requests.append, fd=own.fileno())
+            assert listener.port == port
+            with client(port) as peer:
+                await until(lambda: requests)
+                requests.pop().reject(404)
+                assert (await asyncio.to_thread(read_head, peer)).startswith(b"HTTP/1.1 404 ")
+            listener.close()
+            assert own.getsockname()[1] == port
+        with pytest.raises(_core.Error, match="bad file descriptor") as raised:
+            c.loop.listen("", 0, requests.append, fd=10**6)
+        assert raised.value.os_errno == errno.EBADF
+
+
+async def test_request_answered_later(loop_factory: Any) -> None:
+    async with core() as c:
+        requests: list[_core.Request] = []
+        told: list[int] = []
+        listener = c.loop.listen("127.0.0.1", 0, requests.append)
+        with client(listener.port) as first, client(listener.port) as second:
+            await until(lambda: len(requests) == 2)
+            with client(listener.port, "/leaves"):
+                await until(lambda: len(requests) == 3)
+                third_request = requests.pop()
+                with pytest.raises(TypeError):
+                    third_request.on_gone = 5  # type: ignore[assignment]
+                third_request.on_gone = lambda: told.append(third_request.gone)
+                assert not third_request.gone
+            await until(lambda: told)
+            assert told == [True]
+            with pytest.raises(_core.Error) as raised:
+                third_request.accept(Connection(c.loop))
+            assert raised.value.code == _core.ERRORS["CLOSED"]
+            peers = {f"127.0.0.1:{p.sock.getsockname()[1]}": p for p in (first, second)}
+            requests[0].reject(403, [("X-Why", "later")], b"no")
+            head = await asyncio.to_thread(read_head, peers[requests[0].remote_address])
+            assert head.startswith(b"HTTP/1.1 403 ")
+            conn = Connection(c.loop)
+            requests[1].accept(conn)
+            await conn.opened.wait()
+            assert not any(request.gone for request in requests)
+            conn._abort()
+            await conn.ended.wait()
+        listener.close()
+
+
+async def test_on_gone_that_raises(loop_factory: Any) -> None:
+    async with core() as c:
+        requests: list[_core.Request] = []
+        listener = c.loop.listen("127.0.0.1", 0, requests.append)
+        with client(listener.port):
+            await until(lambda: requests)
+
+            def fail() -> None:
+                requests.clear()  # the request itself goes away meanwhile
+                raise ZeroDivisionError
+
+            requests[0].on_gone = fail
+        await until(lambda: c.reported)
+        report = c.reported.pop()
+        assert report["message"] == "Exception in on_gone"
+        assert isinstance(report["exception"], ZeroDivisionError)
+        listener.close()

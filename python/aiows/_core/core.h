@@ -96,6 +96,7 @@ typedef struct Connection Connection;
 typedef struct Awaitable Awaitable;
 typedef struct Waiter Waiter;
 typedef struct Listener Listener;
+typedef struct Request Request;
 
 enum { EVENTS_PER_POLL = 256, SPARES = 8 };
 
@@ -122,6 +123,7 @@ struct Loop {
 	Waiter *waiters[SPARES];
 	Connection *connections; // all that have a handle; the registered ones are owned
 	Listener *listeners; // owned until closed and the batch in hand is done
+	Request *requests; // all there are, borrowed
 	Py_ssize_t n_registered;
 	Py_ssize_t n_listening;
 	PyObject *on_idle; // or NULL
@@ -347,6 +349,7 @@ extern PyType_Spec listener_spec;
 extern PyType_Spec request_spec;
 PyObject *listener_new(Loop *loop, PyObject *args, PyObject *kwargs);
 int listener_dispatch(Listener *listener, aiows_request *request);
+int request_gone(Loop *loop, aiows_request *handle);
 
 // --- tls.c
 extern PyType_Spec tls_spec;

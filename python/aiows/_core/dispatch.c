@@ -247,6 +247,9 @@ static int dispatch_end(Loop *self, Connection *conn, const aiows_event *event)
 static int dispatch_event(Loop *self, const aiows_event *event)
 {
 	State *state = self->state;
+	if (event->type == AIOWS_EV_GONE) {
+		return request_gone(self, (aiows_request *)(uintptr_t)event->request);
+	}
 	if (event->type == AIOWS_EV_REQUEST) {
 		return listener_dispatch((Listener *)(uintptr_t)event->user_data,
 		                         (aiows_request *)(uintptr_t)event->request);

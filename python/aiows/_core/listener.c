@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-typedef struct Request {
+struct Request {
 	PyObject ob_base;
 	State *state;
 	Loop *loop;
@@ -14,7 +14,11 @@ typedef struct Request {
 	PyObject *remote_address;
 	PyObject *headers;
 	PyObject *subprotocols;
-} Request;
+	PyObject *on_gone; // or NULL
+	char gone;
+	Request *previous; // of loop->requests
+	Request *next;
+};
 
 // --- Listener
 
@@ -184,6 +188,14 @@ static Request *request_new(Loop *loop, aiows_request *handle)
 		text_lenient(info.remote_address, (Py_ssize_t)strlen(info.remote_address));
 	self->headers = headers_to_list(info.headers, info.n_headers);
 	self->subprotocols = strings_to_list(info.subprotocols, info.n_subprotocols);
+	self->on_gone = NULL;
+	self->gone = 0;
+	self->previous = NULL;
+	self->next = loop->requests;
+	if (self->next != NULL) {
+		self->next->previous = self;
+	}
+	loop->requests = self;
 	PyObject_GC_Track((PyObject *)self);
 	if (self->method == NULL || self->target == NULL || self->local_address == NULL ||
 	    self->remote_address == NULL || self->headers == NULL || self->subprotocols == NULL) {
@@ -214,6 +226,32 @@ int listener_dispatch(Listener *listener, aiows_request *handle)
 	Py_XDECREF(result);
 	Py_XDECREF((PyObject *)request);
 	Py_DECREF((PyObject *)listener);
+	return failed;
+}
+
+int request_gone(Loop *loop, aiows_request *handle)
+{
+	Request *self = loop->requests;
+	while (self != NULL && self->handle != handle) {
+		self = self->next;
+	}
+	if (self == NULL) {
+		return 0; // dropped since the event was made
+	}
+	self->gone = 1;
+	PyObject *on_gone = self->on_gone;
+	if (on_gone == NULL) {
+		return 0;
+	}
+	self->on_gone = NULL;
+	Py_INCREF((PyObject *)self);
+	PyObject *result = PyObject_CallNoArgs(on_gone);
+	int failed = result == NULL
+	                     ? report_exception(loop, (PyObject *)self, "Exception in on_gone")
+	                     : 0;
+	Py_XDECREF(result);
+	Py_DECREF(on_gone);
+	Py_DECREF((PyObject *)self);
 	return failed;
 }
 
@@ -323,6 +361,7 @@ static int request_traverse(PyObject *op, visitproc visit, void *arg)
 	Py_VISIT((PyObject *)self->loop);
 	Py_VISIT(self->headers);
 	Py_VISIT(self->subprotocols);
+	Py_VISIT(self->on_gone);
 	return 0;
 }
 
@@ -332,6 +371,7 @@ static int request_clear(PyObject *op)
 	Request *self = (Request *)op;
 	Py_CLEAR(self->headers);
 	Py_CLEAR(self->subprotocols);
+	Py_CLEAR(self->on_gone);
 	return 0;
 }
 
@@ -340,6 +380,14 @@ static void request_dealloc(PyObject *op)
 	Request *self = (Request *)op;
 	PyTypeObject *type = Py_TYPE(op);
 	PyObject_GC_UnTrack(op);
+	if (self->previous != NULL) {
+		self->previous->next = self->next;
+	} else {
+		self->loop->requests = self->next;
+	}
+	if (self->next != NULL) {
+		self->next->previous = self->previous;
+	}
 	if (!is_finalizing()) {
 		lib.request_free(self->handle); // 503 unless answered
 	}
@@ -361,6 +409,32 @@ static PyMethodDef request_methods[] = {
 	{ NULL, NULL, 0, NULL },
 };
 
+static PyObject *get_on_gone(PyObject *op, void *closure UNUSED)
+{
+	PyObject *on_gone = ((Request *)op)->on_gone;
+	return Py_NewRef(on_gone != NULL ? on_gone : Py_None);
+}
+
+static int set_on_gone(PyObject *op, PyObject *value, void *closure UNUSED)
+{
+	Request *self = (Request *)op;
+	if (value == NULL || (value != Py_None && !PyCallable_Check(value))) {
+		PyErr_Format(PyExc_TypeError, "on_gone must be callable or None, got %R",
+		             value != NULL ? value : Py_None);
+		return -1;
+	}
+	PyObject *old = self->on_gone;
+	self->on_gone = value != Py_None ? Py_NewRef(value) : NULL;
+	Py_XDECREF(old);
+	return 0;
+}
+
+static PyGetSetDef request_getset[] = {
+	{ "on_gone", get_on_gone, set_on_gone,
+	  "Called without arguments when gone turns true, or None.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
 static PyMemberDef request_members[] = {
 	{ "method", T_OBJECT_EX, offsetof(Request, method), READONLY, NULL },
 	{ "target", T_OBJECT_EX, offsetof(Request, target), READONLY, NULL },
@@ -368,13 +442,17 @@ static PyMemberDef request_members[] = {
 	{ "remote_address", T_OBJECT_EX, offsetof(Request, remote_address), READONLY, NULL },
 	{ "headers", T_OBJECT_EX, offsetof(Request, headers), READONLY, NULL },
 	{ "subprotocols", T_OBJECT_EX, offsetof(Request, subprotocols), READONLY, NULL },
+	{ "gone", T_BOOL, offsetof(Request, gone), READONLY,
+	  "Whether the client left, or its time ran out, before an answer." },
 	{ NULL, 0, 0, 0, NULL },
 };
 
 static PyType_Slot request_slots[] = {
-	{ Py_tp_doc, (void *)"A client's request; dropped unanswered it is answered with 503." },
+	{ Py_tp_doc, (void *)"A client's request, answered now or later; dropped "
+	                     "unanswered it is answered with 503." },
 	{ Py_tp_methods, request_methods },
 	{ Py_tp_members, request_members },
+	{ Py_tp_getset, request_getset },
 	{ Py_tp_traverse, request_traverse },
 	{ Py_tp_clear, request_clear },
 	{ Py_tp_dealloc, request_dealloc },

@@ -1,0 +1,74 @@
+package libws
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestGoneBeforeTheAnswer: the host hears of a client that leaves while its request waits,
+// whatever else the client sent, and others are served meanwhile.
+func TestGoneBeforeTheAnswer(t *testing.T) {
+	overBoth(t, func(t *testing.T, secure *testTLS) {
+		for _, leave := range []string{"fin", "half", "reset"} {
+			for _, tail := range []int{0, 1000} {
+				t.Run(fmt.Sprint(leave, tail), func(t *testing.T) {
+					h := newHost(t)
+					ln := h.listen(secure)
+					p := h.ask(ln, secure, []byte(sampleRequest))
+					e := h.until(EventRequest, 100)
+					r := h.requests[e.Request-1]
+					p.write(make([]byte, tail))
+					other := h.ask(ln, secure, []byte(sampleRequest))
+					c := h.accept(2, quiet(nil))
+					h.until(EventOpen, 2)
+					other.head()
+					if n := h.loop.Stats().Connections; n != 2 {
+						t.Fatalf("%d connections", n)
+					}
+					switch leave {
+					case "fin":
+						_ = p.socket.Close()
+					case "half":
+						_ = p.socket.CloseWrite()
+					case "reset":
+						p.reset()
+					}
+					if e := h.until(EventGone, 100); h.requests[e.Request-1] != r || e.UserData != 77 {
+						t.Errorf("gone is %+v", e.Event)
+					}
+					if _, err := r.NewConn(&AcceptOptions{}, 0); err != CodeClosed {
+						t.Errorf("accept: %v", err)
+					}
+					if err := r.Reject(400, nil, nil); err != CodeClosed {
+						t.Errorf("reject: %v", err)
+					}
+					r.Free()
+					other.send(1, "still here")
+					h.until(EventMessage, 2)
+					c.Free()
+					h.gone("both")
+					if len(h.seen) > 0 {
+						t.Errorf("events %+v", h.seen)
+					}
+				})
+			}
+		}
+	})
+}
+
+// TestFreedRequestIsNotGone: the host asked to hear no more of it.
+func TestFreedRequestIsNotGone(t *testing.T) {
+	h := newHost(t)
+	ln := h.listen(nil)
+	h.cap = 1
+	p, q := h.ask(ln, nil, []byte(sampleRequest)), h.ask(ln, nil, []byte(sampleRequest))
+	first, second := h.until(EventRequest, 100).Request, h.until(EventRequest, 100).Request
+	p.reset()
+	q.reset()
+	gone := h.until(EventGone, 100).Request // the other's waits for room in a batch
+	h.requests[first+second-gone-1].Free()
+	h.gone("both")
+	if len(h.seen) > 0 {
+		t.Errorf("events %+v", h.seen)
+	}
+}
