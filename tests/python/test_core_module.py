@@ -388,7 +388,7 @@ async def test_request_answered_later(loop_factory: Any) -> None:
                 await until(lambda: len(requests) == 3)
                 third_request = requests.pop()
                 with pytest.raises(TypeError):
-                    third_request.on_gone = 5  # type: ignore[assignment]
+                    third_request.on_gone = 5
                 third_request.on_gone = lambda: told.append(third_request.gone)
                 assert not third_request.gone
             await until(lambda: told)
