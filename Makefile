@@ -39,11 +39,11 @@ C_FILES = $(shell find include capi python/aiows examples tests -name "*.[ch]" |
 PY_FILES := python tests examples tools
 
 .PHONY: help build demo deps test test-go test-c test-python test-package test-matrix check lint fmt \
-	format-check generated-check abi bench fuzz clean preflight
+	format-check generated-check abi bench bench-quick fuzz clean preflight
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r verb text; do \
-		printf '  make %-8s %s\n' "$$verb" "$$text"; done
+		printf '  make %-12s %s\n' "$$verb" "$$text"; done
 
 # ---------------------------------------------------------------- build
 
@@ -156,8 +156,11 @@ fmt: .venv/.lint ## format every file
 	$(PIP) -r tests/bench/requirements.txt
 	touch $@
 
-bench: build .venv/.bench ## measure against other clients; ARGS reach tests/bench
+bench: build .venv/.bench ## measure against others, 20 minutes; ARGS reach tests/bench
 	$(PY) tests/bench $(ARGS)
+
+bench-quick: build .venv/.bench ## the same with few and short rounds, two minutes
+	$(PY) tests/bench --quick --bars $(ARGS)
 
 fuzz: | .venv/.base ## run each fuzz target for FUZZTIME (10s)
 	sh tools/fuzz.sh $(FUZZTIME)

@@ -1,13 +1,16 @@
-"""The benchmark's processes: the echo server, the loops that keep processors awake, the clients."""
+"""The benchmark's processes: the peer, servers under test, loops that keep processors awake."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = ROOT / "build" / "bench"
+CERTIFICATE = BUILD / "certificate"
+PEER = BUILD / "peer"
 ROUND_TIMEOUT = 300  # seconds; a round takes about one
 
 # Spins until its parent is gone. SCHED_IDLE: anything else that is ready runs first, at once.
@@ -28,7 +33,7 @@ while os.getppid() == {parent}:
 
 
 def processors(layout: str) -> tuple[set[int], set[int], set[int]]:
-    """Return the processors of the client, of the server, and those to keep awake."""
+    """Return the processors of what is measured, of the other end, and those to keep awake."""
     usable = sorted(os.sched_getaffinity(0))
     first, last = {usable[0]}, {usable[-1]}
     if layout == "shared":
@@ -49,29 +54,40 @@ def placed(on: set[int]) -> Callable[[], None]:
     return place
 
 
-def build_server() -> Path:
-    """Build the echo server, a Go module of its own, and return its path."""
-    target = BUILD / "server"
+def raise_descriptor_limit() -> int:
+    """Raise the limit of open files as far as it goes, for us and our children; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+# ---------------------------------------------------------------- building
+
+
+def build_peer() -> None:
+    """Build the peer, a Go module of its own, and a certificate for wss."""
     go = os.environ.get("GO") or shutil.which("go")
     if go is None:
-        sys.exit("the echo server needs go 1.26 or later on PATH")
+        sys.exit("the benchmark's peer needs go 1.26 or later on PATH")
+    CERTIFICATE.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        [go, "build", "-buildvcs=false", "-o", str(target), "."],
-        cwd=HERE / "server",
+        [go, "build", "-buildvcs=false", "-o", str(PEER), "."],
+        cwd=HERE / "peer",
         check=True,
         env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
     )
-    return target
+    subprocess.run([str(PEER), "certificate", str(CERTIFICATE)], check=True)
 
 
-def build_c_client(library: Path) -> Path:
-    """Build capi_echo against the library and return its path."""
-    target = BUILD / "capi_echo"
+def build_c_client(library: Path) -> None:
+    """Build capi_echo against the library."""
     subprocess.run(
         [
             *[os.environ.get("CC", "cc"), "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror"],
-            *["-pedantic", "-I", str(ROOT / "include"), "-o", str(target)],
-            *[str(HERE / "capi_echo.c"), str(library), f"-Wl,-rpath,{library.parent}"],
+            *["-pedantic", "-I", str(ROOT / "include"), "-o", str(BUILD / "capi_echo")],
+            *[str(HERE / "clients" / "capi_echo.c"), str(library)],
+            f"-Wl,-rpath,{library.parent}",
         ],
         check=True,
     )
@@ -79,14 +95,16 @@ def build_c_client(library: Path) -> Path:
     link = library.parent / "libaiows.so.0"
     if not link.exists():
         link.symlink_to(library.name)
-    return target
+
+
+# ---------------------------------------------------------------- running
 
 
 @contextlib.contextmanager
-def echo_server(on: set[int]) -> Iterator[str]:
-    """Run the echo server; the value is its URI."""
+def listening(command: list[str], on: set[int]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a server that prints "listening on URI ..." and ends with its standard input."""
     server = subprocess.Popen(
-        [str(BUILD / "server")],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -96,12 +114,59 @@ def echo_server(on: set[int]) -> Iterator[str]:
     try:
         line = server.stdout.readline()
         if not line.startswith("listening on "):
-            raise RuntimeError(f"the echo server said {line!r}")
-        yield line.removeprefix("listening on ").strip()
+            raise RuntimeError(f"{' '.join(command)} said {line!r}")
+        yield server, line.removeprefix("listening on ").strip()
     finally:
         server.stdin.close()
         server.wait()
         server.stdout.close()
+
+
+@contextlib.contextmanager
+def peer_server(secure: bool, on: set[int]) -> Iterator[str]:
+    """Run the peer's server; the value is its URI."""
+    options = ["-certificate", str(CERTIFICATE)] if secure else []
+    with listening([str(PEER), "serve", *options], on) as (_, uri):
+        yield uri
+
+
+class Load:
+    """The peer's clients, connected to a server under test."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def __call__(self, verb: str, first: int, second: int) -> dict[str, Any]:
+        """Give a command: "open" COUNT AT_ONCE or "echo" COUNT SIZE."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(verb, first, second, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the load ended at: {verb} {first} {second}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@contextlib.contextmanager
+def load(uri: str, secure: bool, on: set[int]) -> Iterator[Load]:
+    options = ["-certificate", str(CERTIFICATE)] if secure else []
+    process = subprocess.Popen(
+        [str(PEER), "load", *options, uri],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=placed(on),
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        yield Load(process)
+    finally:
+        # Ends it while it still has connections: nothing is measured any more.
+        process.kill()
+        process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
 
 
 @contextlib.contextmanager
@@ -110,8 +175,8 @@ def kept_awake(on: set[int]) -> Iterator[None]:
     program = AWAKE.format(parent=os.getpid())
     loops = [
         subprocess.Popen(
-            [sys.executable, "-c", program],
-            preexec_fn=lambda processor=processor: os.sched_setaffinity(0, {processor}),
+            [sys.executable, "-S", "-c", program],
+            preexec_fn=functools.partial(os.sched_setaffinity, 0, {processor}),
         )
         for processor in sorted(on)
     ]
@@ -124,10 +189,10 @@ def kept_awake(on: set[int]) -> Iterator[None]:
 
 
 def run_round(command: list[str], on: set[int]) -> dict[str, Any]:
-    """Run one client to its end and return what it measured."""
+    """Run one program to its end and return what it measured."""
     done = subprocess.run(
         command,
-        cwd=HERE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         timeout=ROUND_TIMEOUT,
@@ -137,3 +202,20 @@ def run_round(command: list[str], on: set[int]) -> dict[str, Any]:
         raise RuntimeError(f"{' '.join(command)} ended with status {done.returncode}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+# ---------------------------------------------------------------- looking at a process
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process, all threads, kernel and user."""
+    # The clock of a process (clock_getcpuclockid): ~pid shifted by 3, 2 for the scheduler's time.
+    return time.clock_gettime(((~pid) << 3) | 2)
+
+
+def rss_kib(pid: int) -> int:
+    """Return the memory of a process that is resident."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"/proc/{pid}/smaps_rollup has no Rss")

@@ -1,4 +1,4 @@
-"""Statistics of paired rounds."""
+"""Medians and ratios of rounds, with their intervals."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """The median of the ratios of pairs, with a 95% bootstrap interval."""
+class Middle:
+    """A median with its 95% bootstrap interval."""
 
     value: float
     low: float
     high: float
 
 
-def ratio(subject: list[float], rival: list[float]) -> Ratio:
+def middle(values: list[float]) -> Middle:
+    """Return the median of rounds. The draws are the same every time."""
+    if not values:
+        raise ValueError("no rounds, expected one at least")
+    draw = random.Random(len(values))
+    medians = sorted(median(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    low, high = medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES) - 1]
+    return Middle(median(values), low, high)
+
+
+def ratio(subject: list[float], rival: list[float]) -> Middle:
     """Return how many times the rival's number the subject's is.
 
     Rounds are compared pair by pair, since what else the machine does changes
     slowly: both rounds of a pair suffer alike.
     """
-    if len(subject) != len(rival) or not subject:
+    if len(subject) != len(rival):
         raise ValueError(f"{len(subject)} rounds against {len(rival)}, expected pairs")
-    ratios = [ours / theirs for ours, theirs in zip(subject, rival, strict=True)]
-    draw = random.Random(len(ratios))
-    medians = sorted(median(draw.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
-    return Ratio(
-        median(ratios), medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES) - 1]
-    )
+    return middle([ours / theirs for ours, theirs in zip(subject, rival, strict=True)])

@@ -1,4 +1,4 @@
-module aiows/tests/bench/server
+module aiows/tests/bench/peer
 
 go 1.26
 

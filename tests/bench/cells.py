@@ -1,0 +1,176 @@
+"""What is measured: the cells, and who takes part in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bars import BARS
+
+BAR_CELLS = {bar.cell for bar in BARS}
+
+# Nanoseconds a message takes, roughly, for whom: rounds are to last about as long for all.
+# (for each message, for each KiB)
+COSTS = {
+    "aiows": (7000, 150),
+    "picows": (7000, 150),
+    "picows.websockets": (11000, 200),
+    "websockets": (35000, 400),
+    "aiohttp": (25000, 400),
+    "websocket-client": (50000, 1500),
+    "capi": (6000, 150),
+    "floor": (5500, 100),
+}
+FLOOD_COSTS = {
+    "aiows": (350, 300),
+    "picows": (350, 300),
+    "picows.websockets": (800, 300),
+    "websockets": (8000, 500),
+    "aiohttp": (2500, 500),
+    "websocket-client": (9000, 1500),
+}
+TLS_COST = (3000, 1500)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison: a scenario, and who is measured in it.
+
+    Attributes:
+        scenario: "echo", "flood", "serve", "idle", "handshakes" or "import".
+        size: Bytes of a message.
+        connections: How many there are.
+        api: "callback", "await" or "iterate" (async for).
+        secure: wss.
+        loop: "asyncio" or "uvloop".
+        rivals: Who is measured against aiows in every round.
+        others: Who is measured in a few rounds, for orientation.
+
+    """
+
+    scenario: str
+    size: int = 256
+    connections: int = 1
+    api: str = "callback"
+    secure: bool = False
+    loop: str = "asyncio"
+    rivals: tuple[str, ...] = ("picows",)
+    others: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name that --only, the bars and the results use."""
+        parts = {
+            "echo": [str(self.size), str(self.connections), self.api],
+            "flood": [str(self.size), self.api],
+            "serve": [str(self.size), str(self.connections)],
+            "idle": [str(self.connections)],
+        }.get(self.scenario, [])
+        if self.secure:
+            parts.append("wss")
+        if self.loop != "asyncio":
+            parts.append(self.loop)
+        return "/".join([self.scenario, *parts])
+
+    @property
+    def judged(self) -> bool:
+        """Whether a bar looks at it."""
+        return self.name in BAR_CELLS
+
+    @property
+    def layout(self) -> str:
+        """Where both ends run; README.md says why."""
+        if self.scenario in ("handshakes", "import", "idle"):
+            return "split"
+        alone = self.scenario in ("echo", "serve") and self.connections == 1
+        return "shared" if alone else "free"
+
+    @property
+    def descriptors(self) -> int:
+        """How many open files one process needs."""
+        return self.connections + 200
+
+    def messages(self, who: str, seconds: float) -> int:
+        """Return about how many messages who exchanges in so many seconds of CPU."""
+        fixed, per_kib = (FLOOD_COSTS if self.scenario == "flood" else COSTS)[who]
+        if self.secure:
+            fixed += TLS_COST[0] if self.scenario != "flood" else 0
+            per_kib += TLS_COST[1]
+        return max(20, int(seconds * 1e9 / (fixed + per_kib * self.size / 1024)))
+
+
+SLOW = ("websockets", "aiohttp")
+
+
+def _clients() -> Iterator[Cell]:
+    for loop in ("asyncio", "uvloop"):
+        for connections in (1, 10, 200, 2000):
+            blocking = ("websocket-client",) if (connections, loop) == (1, "asyncio") else ()
+            c = ("capi", "floor") if loop == "asyncio" and connections <= 200 else ()
+            for size in (256, 32, 65536) if loop == "asyncio" else (256,):
+                basics = size == 256
+                yield Cell("echo", size, connections, "callback", loop=loop, others=c * basics)
+                yield Cell(
+                    "echo",
+                    size,
+                    connections,
+                    "await",
+                    loop=loop,
+                    rivals=("picows.websockets",),
+                    others=(SLOW + blocking) * basics,
+                )
+    yield Cell("echo", 256, 10, "iterate", rivals=("picows.websockets",), others=SLOW)
+    for connections in (1, 10, 200):
+        yield Cell("echo", 256, connections, "callback", secure=True)
+        yield Cell(
+            "echo",
+            256,
+            connections,
+            "await",
+            secure=True,
+            rivals=("picows.websockets",),
+            others=SLOW if connections == 10 else (),
+        )
+    yield Cell("echo", 65536, 10, "callback", secure=True)
+    yield Cell("echo", 256, 10, "callback", secure=True, loop="uvloop")
+    for size in (128, 8192, 1 << 20):
+        for secure in (False, True):
+            yield Cell("flood", size, 1, "callback", secure=secure)
+            yield Cell(
+                "flood",
+                size,
+                api="iterate",
+                secure=secure,
+                rivals=("picows", "picows.websockets"),
+                others=() if secure else SLOW,
+            )
+        yield Cell(
+            "flood",
+            size,
+            api="await",
+            rivals=("picows.websockets",),
+            others=("websocket-client",) if size == 128 else (),
+        )
+        yield Cell("flood", size, 1, "iterate", loop="uvloop", rivals=("picows.websockets",))
+
+
+def _servers() -> Iterator[Cell]:
+    everyone = ("picows.websockets", *SLOW)
+    for connections in (1, 20, 500):
+        yield Cell("serve", 256, connections, "iterate", others=everyone)
+    yield Cell("serve", 256, 500, "iterate", loop="uvloop", others=("picows.websockets",))
+    yield Cell("serve", 256, 20, "iterate", secure=True, others=("picows.websockets",))
+    # Without a rival: the bar is a number of its own, and rounds of thousands are long.
+    yield Cell("idle", 0, 5000, "iterate", rivals=(), others=("picows", *everyone))
+    yield Cell("handshakes", 0, 3000, "iterate", others=everyone)
+    yield Cell("handshakes", 0, 500, "iterate", secure=True, others=())
+    yield Cell("import", 0, 0, "await", rivals=("picows",), others=SLOW)
+
+
+def cells() -> list[Cell]:
+    """Return every cell, those that bars judge first."""
+    found = [*_clients(), *_servers()]
+    names = {cell.name for cell in found}
+    assert len(names) == len(found), "two cells have one name"
+    assert names >= BAR_CELLS, f"no cell for the bars of {BAR_CELLS - names}"
+    return sorted(found, key=lambda cell: not cell.judged)
