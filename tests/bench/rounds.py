@@ -67,16 +67,15 @@ def server(cell: Cell, who: str, setting: Setting) -> Round:
     command = [*program("server", who), "--loop", cell.loop]
     if cell.secure:
         command += ["--certificate", str(CERTIFICATE)]
+    scenario = {"serve": echo, "idle": idle, "handshakes": handshakes}[cell.scenario]
     with listening(command, setting.on) as (process, said):
         uri, _, version = said.partition(" with ")
         with load(uri, cell.secure, setting.other) as peer:
             # The first connection is the dearest: it loads what is loaded late.
             peer("open", 1, 1)
-            found = {
-                "serve": echo,
-                "idle": idle,
-                "handshakes": handshakes,
-            }[cell.scenario](cell, who, setting, process, peer)
+            found = scenario(cell, who, setting, process, peer)
+            # Goodbyes of thousands of connections are nobody's measurement.
+            process.kill()
     return {"version": version, **found}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -46,8 +45,6 @@ async def _serve(serve: Serve, options: Options, version: str) -> None:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
         print(f"listening on {scheme}://{HOST}:{port}/ with {version}", flush=True)
         await ended.wait()
-        # Goodbyes to thousands of connections are nobody's measurement.
-        os._exit(0)
 
 
 def main(name: str, version: str, serve: Serve) -> None:
