@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from .server import Server as Server
     from .server import ServerConnection as ServerConnection
     from .server import serve as serve
+    from .server import unix_serve as unix_serve
     from .tls import SSLContext as SSLContext
     from .tls import create_default_context as create_default_context
 
@@ -115,7 +116,7 @@ _MODULES = {
     ),
     "headers": ("Headers", "HeadersLike", "MultipleValuesError"),
     "http11": ("Request", "Response"),
-    "server": ("Server", "ServerConnection", "serve"),
+    "server": ("Server", "ServerConnection", "serve", "unix_serve"),
     "tls": ("SSLContext", "create_default_context"),
 }
 _ORIGINS = {name: module for module, names in _MODULES.items() for name in names}

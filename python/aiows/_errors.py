@@ -15,6 +15,7 @@ AGAIN = _CODES["AGAIN"]
 CLOSED = _CODES["CLOSED"]
 UTF8 = _CODES["UTF8"]
 STATE = _CODES["STATE"]
+HANDSHAKE = _CODES["HANDSHAKE"]
 
 
 def request_of(info: Mapping[str, Any]) -> Request | None:

@@ -16,6 +16,7 @@ from ._errors import call_error
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .server import Server
 
 # What the end of the process waits for at most, in seconds.
 EXIT_LIMIT = 0.2
@@ -37,6 +38,7 @@ class Driver:
         loop: The asyncio loop.
         core: The core loop.
         connections: Those that are opening, open or closing.
+        servers: Those that listen.
 
     """
 
@@ -44,6 +46,7 @@ class Driver:
         self.loop = loop
         self.thread = threading.get_ident()
         self.connections: set[Connection] = set()
+        self.servers: set[Server] = set()
         self._closed = False
         try:
             self.core = _core.Loop(loop)
@@ -86,6 +89,8 @@ class Driver:
         for connection in list(self.connections):
             connection._dropped()
         self.connections.clear()
+        for server in list(self.servers):
+            server._stop_listening()
 
     def _idle(self) -> None:
         if not self.core.connections:
@@ -224,4 +229,7 @@ def after_fork() -> None:
     """Forget the parent's loops: a forked child must not touch them."""
     global _lock
     _lock = threading.Lock()
+    for driver in _living():
+        for server in driver.servers:
+            server._forked()
     _drivers.clear()

@@ -92,6 +92,22 @@ def _integer(name: str, value: object, least: int, expected: str) -> int:
     return value
 
 
+def integer(name: str, value: object, least: int, most: int) -> int:
+    """Return value, which must be an int from least to most."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be int, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} = {value!r}, expected {least} to {most}")
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    """Return value, which must be a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be bool, got {value!r}")
+    return value
+
+
 def _pair(name: str, value: object) -> tuple[Any, Any]:
     if isinstance(value, tuple):
         if len(value) != 2:

@@ -10,7 +10,6 @@ import os
 import time
 import weakref
 from collections.abc import Awaitable, Callable
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -93,6 +92,32 @@ class Connection(_core.Connection):
 
     """
 
+    # A dict of its own for each would cost an idle connection 0.4 KiB. Subclasses
+    # have one, made when the application adds an attribute.
+    __slots__ = (
+        "_base_logger",
+        "_close_rcvd",
+        "_close_sent",
+        "_close_waiter",
+        "_context",
+        "_core_latency",
+        "_driver",
+        "_ended",
+        "_error",
+        "_id",
+        "_info",
+        "_latency",
+        "_logger",
+        "_loop",
+        "_max_size",
+        "_on_close",
+        "_opened",
+        "_pings",
+        "_rcvd_then_sent",
+        "_request",
+        "_response",
+    )
+
     def __init__(
         self,
         driver: Driver,
@@ -117,7 +142,8 @@ class Connection(_core.Connection):
         self._context = contextvars.copy_context() if on_close is not None else None
         self._opened: asyncio.Future[None] | None = None
         self._close_waiter: asyncio.Future[None] | None = None
-        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+        # Made with the first ping.
+        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
         self._latency = 0.0
         self._core_latency = 0
         self._info: dict[str, Any] | None = None
@@ -126,23 +152,31 @@ class Connection(_core.Connection):
         self._close_rcvd: Close | None = None
         self._close_sent: Close | None = None
         self._rcvd_then_sent: bool | None = None
+        self._id: uuid.UUID | None = None
+        self._logger: logging.LoggerAdapter[Any] | None = None
+        self._request: Request | None = None
+        self._response: Response | None = None
 
     # Attributes
 
-    @cached_property
+    @property
     def id(self) -> uuid.UUID:
         """A random identifier, for logs."""
-        import uuid
+        if self._id is None:
+            import uuid
 
-        return uuid.uuid4()
+            self._id = uuid.uuid4()
+        return self._id
 
-    @cached_property
+    @property
     def logger(self) -> logging.LoggerAdapter[Any]:
         """Logger that adds this connection to records as their attribute ``websocket``."""
-        return logging.LoggerAdapter(
-            self._base_logger,
-            {"websocket": weakref.proxy(self)},
-        )
+        if self._logger is None:
+            self._logger = logging.LoggerAdapter(
+                self._base_logger,
+                {"websocket": weakref.proxy(self)},
+            )
+        return self._logger
 
     @property
     def state(self) -> State:
@@ -154,25 +188,29 @@ class Connection(_core.Connection):
         """The subprotocol agreed on, None without one."""
         return self._describe()["subprotocol"] or None
 
-    @cached_property
+    @property
     def request(self) -> Request | None:
         """The opening handshake's request."""
-        return request_of(self._describe())
+        if self._request is None:
+            self._request = request_of(self._describe())
+        return self._request
 
-    @cached_property
+    @property
     def response(self) -> Response | None:
         """The opening handshake's response."""
-        return response_of(self._describe())
+        if self._response is None:
+            self._response = response_of(self._describe())
+        return self._response
 
     @property
     def local_address(self) -> Any:
         """Address of this side as socket.getsockname has it: (host, port) for IPv4."""
-        return _address(self._describe()["local_address"])
+        return self._address(self._describe()["local_address"])
 
     @property
     def remote_address(self) -> Any:
         """Address of the other side as socket.getpeername has it: (host, port) for IPv4."""
-        return _address(self._describe()["remote_address"])
+        return self._address(self._describe()["remote_address"])
 
     @property
     def close_code(self) -> int | None:
@@ -232,17 +270,20 @@ class Connection(_core.Connection):
             ProtocolError: data is longer than 125 bytes.
 
         """
+        pings = self._pings
+        if pings is None:
+            pings = self._pings = {}
         if data is None:
             payload = os.urandom(4)
-            while payload in self._pings:
+            while payload in pings:
                 payload = os.urandom(4)
         else:
             payload = _control_payload(data)
-            if payload in self._pings:
+            if payload in pings:
                 raise ConcurrencyError(f"a ping with the data {payload!r} waits for its pong")
         self._ping(payload)
         pong = self._loop.create_future()
-        self._pings[payload] = pong, time.monotonic()
+        pings[payload] = pong, time.monotonic()
         return pong
 
     async def pong(self, data: DataLike = b"") -> None:
@@ -300,6 +341,14 @@ class Connection(_core.Connection):
             self._info = self.info()
         return self._info
 
+    def _address(self, text: str) -> Any:
+        host, separator, port = text.rpartition(":")
+        if not separator:
+            return None
+        if host.startswith("["):
+            return host[1:-1], int(port), 0, 0
+        return host, int(port)
+
     def _note_latency(self) -> None:
         measured = self.stats_()["latency_ns"]
         if measured != self._core_latency:
@@ -347,12 +396,13 @@ class Connection(_core.Connection):
         pass  # answered by the core
 
     def _on_pong(self, data: bytes) -> None:
-        if data not in self._pings:
+        pings = self._pings
+        if not pings or data not in pings:
             return
         # A pong also answers the pings before it (RFC 6455 section 5.5.3).
         now = time.monotonic()
-        for payload in list(self._pings):
-            pong, sent_at = self._pings.pop(payload)
+        for payload in list(pings):
+            pong, sent_at = pings.pop(payload)
             if not pong.done():
                 pong.set_result(now - sent_at)
             if payload == data:
@@ -407,11 +457,11 @@ class Connection(_core.Connection):
             return
         if self._close_waiter is not None and not self._close_waiter.done():
             self._close_waiter.set_result(None)
-        for pong, _ in self._pings.values():
+        pings, self._pings = self._pings, None
+        for pong, _ in pings.values() if pings else ():
             if not pong.done():
                 pong.set_exception(self._closed_exception())
                 pong.exception()  # read, so that one nobody awaits is not reported
-        self._pings.clear()
 
 
 def check_close(code: object, reason: object) -> None:
@@ -444,12 +494,3 @@ def _control_payload(data: object) -> bytes:
     if len(payload) > 125:
         raise ProtocolError(f"control payload of {len(payload)} bytes, expected at most 125")
     return payload
-
-
-def _address(text: str) -> tuple[Any, ...] | None:
-    host, separator, port = text.rpartition(":")
-    if not separator:
-        return None
-    if host.startswith("["):
-        return host[1:-1], int(port), 0, 0
-    return host, int(port)
