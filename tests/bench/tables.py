@@ -273,12 +273,13 @@ def summary(results: Results) -> str:
         )
     picows = results.machine["versions"]["picows"]
     text = (
-        "CPU of the whole process for each message, kernel and all threads included; for memory\n"
-        f"and handshakes what it says. Beside it picows {picows} (Cython), the fastest other Python\n"
-        "library we know, and others. Alternating rounds, the other end written by a third party\n"
-        "(gws, Go); the last column is the median of the ratios that a bar judges, with its 95%\n"
-        "interval. `make bench` measures all this and more: "
-        "[docs/performance.md](docs/performance.md)\nhas every number, latencies, and how to read them."
+        "CPU of the whole process for each message, kernel and all threads included; memory and\n"
+        "handshakes as it says. Beside it "
+        f"picows {picows} (Cython), the fastest other Python library we know, and\n"
+        "others. Rounds alternate, the other end was written by a third party (gws, Go); the last\n"
+        "column is the median of the ratios that a bar judges, with its 95% interval.\n"
+        "`make bench` measures all this and more; [docs/performance.md](docs/performance.md) has\n"
+        "every number, latencies, and how to read them."
     )
     return f"{text}\n\n{table(['', 'aiows', 'others', 'aiows / rival'], rows)}"
 
