@@ -20,7 +20,7 @@ func (r *reader) grow(more int) bool {
 	if r.have < len(r.message) || r.left == 0 {
 		return true
 	}
-	size := min(int64(r.have)+r.left, int64(max(2*(r.have+more), firstBlock)))
+	size := min(int64(r.have)+r.left, int64(max(4*(r.have+more), firstBlock)))
 	block := r.conn.loop.mem.alloc(int(size))
 	if block == nil {
 		return false

@@ -41,7 +41,7 @@ type Loop struct {
 
 	ready        []*Conn // connections with something undelivered in user space
 	again        []*Conn // the same, for the next Poll
-	found        [256]netpoll.Ready
+	found        [socketsPerPoll]netpoll.Ready
 	fresh        []netpoll.Ready // the part of found that is not served yet
 	socketsFirst bool            // the last Poll had no room for all of the sockets
 	arena        arena

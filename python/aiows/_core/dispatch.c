@@ -10,8 +10,9 @@
 #include <time.h>
 
 enum {
-	POLLS = 4,                 // at most, while batches come full
-	BUDGET_NS = 1000000,       // of steps and callbacks, then timers get their turn
+	POLLS = 16,                // at most, while batches bring
+	MANY = 4,                  // events or more
+	BUDGET_NS = 2000000,       // of steps and callbacks, then timers get their turn
 	LARGE_BATCH = 64 * 1024,   // bytes: the next poll gives up the GIL
 };
 
@@ -456,7 +457,7 @@ PyObject *loop_ready(Loop *self, PyObject *unused UNUSED)
 			}
 		}
 		result = dispatch_batch(self, &start);
-		if (result != 0 || self->n_events < EVENTS_PER_POLL) {
+		if (result != 0 || self->n_events < MANY || now_ns() - start > BUDGET_NS) {
 			break;
 		}
 	}
