@@ -25,8 +25,9 @@ def test_sdist_carries_the_go_module(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         members = {member.name.partition("/")[2]: member for member in archive}
     wanted = (
-        "LICENSE README.md aiows/py.typed aiows_build.py capi/aiows.map capi/build.sh capi/default.pgo "
-        "capi/gate.c capi/main.go go.mod go.sum include/aiows.h libws/wire/header.go pyproject.toml setup.py"
+        "LICENSE README.md aiows/py.typed aiows_build.py capi/aiows.map capi/build.sh "
+        "capi/default.pgo capi/gate.c capi/main.go go.mod go.sum include/aiows.h "
+        "libws/wire/header.go pyproject.toml setup.py"
     ).split()
     assert [name for name in wanted if name not in members] == []
     assert [name for name, member in members.items() if member.issym() or member.islnk()] == []
