@@ -14,20 +14,21 @@ func (r *reader) space() []byte {
 }
 
 // grow makes room for the next bytes of a payload of which left are to come, more
-// of them at hand. The block grows with what arrived, so that a length field alone
-// costs nothing.
+// of them at hand. The block grows with what arrived, now or in the last message, so
+// that a length field alone costs nothing.
 func (r *reader) grow(more int) bool {
 	if r.have < len(r.message) || r.left == 0 {
 		return true
 	}
-	size := min(int64(r.have)+r.left, int64(max(4*(r.have+more), firstBlock)))
-	block := r.conn.loop.mem.alloc(int(size))
+	size := min(int64(r.have)+r.left, int64(max(4*(r.have+more), firstBlock, r.usual)))
+	a := &r.conn.loop.arena
+	block := a.block(int(size))
 	if block == nil {
 		return false
 	}
 	copy(block, r.message[:r.have])
 	if r.message != nil {
-		r.conn.loop.mem.free(r.message)
+		a.keepBlock(r.message)
 	}
 	r.message = block
 	return true
@@ -170,6 +171,7 @@ func (c *Conn) frameDone(b *batch) bool {
 		return false
 	}
 	block, payload := r.message, r.message[:r.have]
+	r.usual = min(r.have, maxKept)
 	r.message, r.have, r.open = nil, 0, false
 	if block != nil {
 		c.loop.arena.loose = append(c.loop.arena.loose, block)

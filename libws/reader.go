@@ -38,6 +38,7 @@ type reader struct {
 	// fragments, is put together in a block.
 	message   []byte // the block
 	have      int    // bytes of it in use
+	usual     int    // length of the last such message, as far as the next may count on it
 	kind      wire.Opcode
 	open      bool // a fragmented message is open, or a frame is incomplete
 	fragments uint32
@@ -77,6 +78,9 @@ func (c *Conn) pull(now int64, b *batch) {
 	buf := ch.buf[ch.used:]
 	if len(into) > chunkSize && c.loop.conns > 1 { // the budget
 		into, buf = into[:chunkSize], nil
+	} else if len(into) > 0 && len(r.message) >= chunkSize {
+		// The next message may be as long: most of it shall go into its block as well.
+		buf = buf[:min(len(buf), minRead)]
 	}
 	k := copy(buf, r.carry[:r.ncarry])
 	n, err := c.fill(into, buf[k:])
