@@ -17,6 +17,8 @@ type conn struct {
 	infos infos
 }
 
+var connections shortcut[conn]
+
 // newConn makes the handle and starts the connection, unless the loop ended.
 func (l *loop) newConn(ws *libws.Conn) C.uintptr_t {
 	c := &conn{ws: ws, loop: l}
@@ -73,7 +75,7 @@ func queued(pending bool, err error) C.int32_t {
 //export go_send
 func go_send(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -83,7 +85,7 @@ func go_send(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, data unsafe.Pointe
 //export go_send_fragment
 func go_send_fragment(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, fin C.int32_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -96,7 +98,7 @@ var slices = sync.Pool{New: func() any { return new([][]byte) }}
 //export go_send_many
 func go_send_many(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, messages *C.aiows_slice, n C.size_t, out *C.size_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -115,7 +117,7 @@ func go_send_many(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, messages *C.a
 //export go_ping
 func go_ping(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -125,7 +127,7 @@ func go_ping(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 //export go_pong
 func go_pong(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -135,7 +137,7 @@ func go_pong(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 //export go_close
 func go_close(h C.uintptr_t, code C.int32_t, reason *C.char) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -145,7 +147,7 @@ func go_close(h C.uintptr_t, code C.int32_t, reason *C.char) (rc C.int32_t) {
 //export go_abort
 func go_abort(h C.uintptr_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -155,7 +157,7 @@ func go_abort(h C.uintptr_t) (rc C.int32_t) {
 //export go_pause
 func go_pause(h C.uintptr_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -165,7 +167,7 @@ func go_pause(h C.uintptr_t) (rc C.int32_t) {
 //export go_resume
 func go_resume(h C.uintptr_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -175,7 +177,7 @@ func go_resume(h C.uintptr_t) (rc C.int32_t) {
 //export go_buffered
 func go_buffered(h C.uintptr_t, out *C.size_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -186,7 +188,7 @@ func go_buffered(h C.uintptr_t, out *C.size_t) (rc C.int32_t) {
 //export go_conn_stats
 func go_conn_stats(h C.uintptr_t, out *C.aiows_conn_stats_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -204,7 +206,7 @@ func go_conn_stats(h C.uintptr_t, out *C.aiows_conn_stats_t) (rc C.int32_t) {
 //export go_conn_error
 func go_conn_error(h C.uintptr_t, out *C.aiows_error) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -220,7 +222,7 @@ func go_conn_error(h C.uintptr_t, out *C.aiows_error) (rc C.int32_t) {
 //export go_conn_set_user_data
 func go_conn_set_user_data(h C.uintptr_t, userData C.uint64_t) (rc C.int32_t) {
 	defer guard(&rc)
-	_, c := lookup[conn](h)
+	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
@@ -231,7 +233,7 @@ func go_conn_set_user_data(h C.uintptr_t, userData C.uint64_t) (rc C.int32_t) {
 //export go_conn_free
 func go_conn_free(h C.uintptr_t) (rc C.int32_t) {
 	defer guard(&rc)
-	b, c := lookup[conn](h)
+	b, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}

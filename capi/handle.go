@@ -38,6 +38,26 @@ func lookup[T any](h C.uintptr_t) (*box[T], *T) {
 	return b, b.obj.Load()
 }
 
+// shortcut remembers boxes by their handle, for calls made once a message:
+// go-pointer's lock and map cost an echo 1% with one connection, 3% with 2,000.
+type shortcut[T any] [4096]atomic.Pointer[box[T]]
+
+// lookup is lookup by way of the shortcut. A box that was freed is still found in it
+// until another takes its place, and is empty.
+func (s *shortcut[T]) lookup(h C.uintptr_t) (*box[T], *T) {
+	slot := &s[h/32%C.uintptr_t(len(s))] // malloc(1) takes 32 bytes
+	if b := slot.Load(); b != nil && b.handle() == h {
+		if v := b.obj.Load(); v != nil {
+			return b, v
+		}
+	}
+	b, v := lookup[T](h)
+	if v != nil {
+		slot.Store(b)
+	}
+	return b, v
+}
+
 // end frees the handle and returns its object to the one caller that wins.
 func (b *box[T]) end() *T {
 	v := b.obj.Swap(nil)

@@ -28,6 +28,8 @@ type loop struct {
 	handles map[C.uintptr_t]func() // how to end each handle of this loop; nil once freed
 }
 
+var loopHandles shortcut[loop]
+
 // loops holds every live loop, for wakeAll and to know the last one.
 var loops sync.Map // *loop to struct{}
 
@@ -89,7 +91,7 @@ func go_loop_fd(h C.uintptr_t) (rc C.int32_t) {
 //export go_poll
 func go_poll(h C.uintptr_t, events *C.aiows_event, cap C.size_t, mode C.int32_t, out *C.poll_result) (rc C.int32_t) {
 	defer guard(&rc)
-	_, l := lookup[loop](h)
+	_, l := loopHandles.lookup(h)
 	if l == nil {
 		return C.AIOWS_ERR_HANDLE
 	}

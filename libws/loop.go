@@ -43,6 +43,7 @@ type Loop struct {
 	again        []*Conn // the same, for the next Poll
 	found        [socketsPerPoll]netpoll.Ready
 	fresh        []netpoll.Ready // the part of found that is not served yet
+	touched      int             // what warm read, so that it is not left out
 	socketsFirst bool            // the last Poll had no room for all of the sockets
 	arena        arena
 	cipher       []byte // ciphertext of the connection being read
