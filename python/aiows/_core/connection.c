@@ -419,8 +419,10 @@ static int connection_init(PyObject *op, PyObject *args, PyObject *kwargs)
 			PyErr_Format(PyExc_TypeError, "on_message %R is not callable", on_message);
 			return -1;
 		}
-		self->context = PyObject_CallNoArgs(state->copy_context);
-		if (self->context == NULL) {
+		PyObject *context = PyObject_CallNoArgs(state->copy_context);
+		self->run = context != NULL ? PyObject_GetAttr(context, state->s_run) : NULL;
+		Py_XDECREF(context);
+		if (self->run == NULL) {
 			return -1;
 		}
 		self->on_message = Py_NewRef(on_message);
@@ -443,7 +445,7 @@ static int connection_traverse(PyObject *op, visitproc visit, void *arg)
 		Py_VISIT((PyObject *)waiter);
 	}
 	Py_VISIT(self->on_message);
-	Py_VISIT(self->context);
+	Py_VISIT(self->run);
 	Py_VISIT(self->last_info);
 	Py_VISIT(self->last_stats);
 	Py_VISIT(self->last_error);
@@ -461,7 +463,7 @@ static int connection_clear(PyObject *op)
 		waiter_detach(self->senders);
 	}
 	Py_CLEAR(self->on_message);
-	Py_CLEAR(self->context);
+	Py_CLEAR(self->run);
 	Py_CLEAR(self->last_info);
 	Py_CLEAR(self->last_stats);
 	Py_CLEAR(self->last_error);

@@ -161,7 +161,7 @@ struct Connection {
 	uint64_t writable_epoch; // WRITABLE events dispatched
 	Waiter *senders; // attached waiters of send and drain, oldest first
 	Waiter *last_sender;
-	PyObject *context; // captured for on_message
+	PyObject *run; // run of the context captured for on_message
 	PyObject *last_info; // of a closed Loop's connection
 	PyObject *last_stats;
 	PyObject *last_error;

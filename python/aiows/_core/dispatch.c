@@ -164,9 +164,8 @@ static int deliver(Connection *conn, const aiows_event *event)
 	PyObject *message = message_new(conn, event);
 	conn->received_at = event->time_ns;
 	if (message != NULL) {
-		result = PyObject_CallMethodObjArgs(conn->context, conn->state->s_run,
-		                                    conn->on_message, (PyObject *)conn, message,
-		                                    NULL);
+		result = PyObject_CallFunctionObjArgs(conn->run, conn->on_message, (PyObject *)conn,
+		                                      message, NULL);
 		Py_DECREF(message);
 	}
 	if (result != NULL) {
