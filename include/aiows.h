@@ -499,7 +499,8 @@ typedef struct aiows_listen_options {
 	uint32_t size;
 	int32_t backlog;         // 1024
 	int32_t reuse_port;      // 1: SO_REUSEPORT
-	int32_t max_handshakes;  // 1024: opening connections at a time, the rest wait
+	int32_t max_handshakes;  // 1024: opening connections at a time, until they are
+				 // accepted or refused; the rest wait in the kernel
 	aiows_tls *tls;          // NULL: plain ws; made with server = 1
 	int64_t open_timeout_ms; // 10000: from accept to the end of the handshake
 	const char *server_name; // the Server field; NULL: "aiows/VERSION"; "": none
@@ -524,6 +525,10 @@ AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t s
 // A REQUEST event comes for each client whose upgrade request is valid; others are
 // answered with 400, 405 or 426. It may be answered at any time before open_timeout_ms
 // is over; if that passes, or the client leaves, a GONE event names the request.
+//
+// TLS handshakes run on threads of the library, a bounded number at a time over all
+// listeners; a client that sends nothing occupies none. When no descriptor is left
+// the listener rests for moments, and open connections go on.
 //
 // Returns NULL with AIOWS_ERR_SYSTEM (os_errno says why), AIOWS_ERR_ARGUMENT (also
 // for an fd that is no such socket, or connected) or AIOWS_ERR_HANDLE.

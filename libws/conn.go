@@ -27,6 +27,7 @@ type phase uint8
 
 const (
 	phaseOpening phase = iota // a goroutine dials, or does TLS for a listener
+	phaseHello                // a listener's connection whose first byte of TLS is awaited
 	phaseHead                 // a listener's connection whose request arrives
 	phaseAsked                // the request is told, the host has not answered
 	phaseRefused              // another answer than 101 was given, the client has to leave
@@ -240,6 +241,8 @@ func (c *Conn) socketReady(events uint32, now int64, b *batch) {
 	switch {
 	case c.phase == phaseHead:
 		c.readHead(now, b)
+	case c.phase == phaseHello:
+		c.helloReady(now)
 	case c.phase == phaseRefused:
 		c.readRefused()
 	case c.phase == phaseAsked:

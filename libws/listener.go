@@ -1,12 +1,8 @@
 package libws
 
 import (
-	"context"
-	"net"
-	"os"
 	"time"
 
-	"aiows/libws/dial"
 	"aiows/libws/handshake"
 	"aiows/libws/netpoll"
 	"aiows/libws/wire"
@@ -21,8 +17,6 @@ const (
 	acceptBatch = 64
 	// acceptRetry is how long a listener rests when no descriptor is left.
 	acceptRetry = 100 * time.Millisecond
-	// tlsHandshakes bounds the goroutines of one listener.
-	tlsHandshakes = 64
 )
 
 // Listener accepts connections for a loop. Its methods may be called by any thread.
@@ -40,7 +34,6 @@ type Listener struct {
 	watched bool
 	opening int // connections whose handshake is not over
 	alarm   timer
-	gate    chan struct{} // bounds the goroutines that do TLS
 }
 
 // Listen opens a listening socket; Start begins to accept.
@@ -51,7 +44,7 @@ func (l *Loop) Listen(o *ListenOptions, userData uint64) (*Listener, error) {
 	if o.HasSocket && (o.Host != "" || o.Port != 0 || o.ReusePort) {
 		return nil, argument("socket %d together with a host, a port or reuse_port, expected one of them", o.Socket)
 	}
-	ln := &Listener{loop: l, opts: *o, userData: userData, fd: -1, gate: make(chan struct{}, tlsHandshakes)}
+	ln := &Listener{loop: l, opts: *o, userData: userData, fd: -1}
 	if ln.opts.Backlog <= 0 {
 		ln.opts.Backlog = defaultBacklog
 	}
@@ -102,7 +95,7 @@ func (ln *Listener) Close() {
 			continue
 		}
 		switch c.phase {
-		case phaseOpening, phaseHead:
+		case phaseOpening, phaseHello, phaseHead:
 			c.destroy()
 		case phaseAsked:
 			if !c.opened.asked.answered {
@@ -180,8 +173,8 @@ func (ln *Listener) handshakeOver() {
 	}
 }
 
-// welcome starts the handshake of an accepted connection: in the reactor, or with
-// TLS on a goroutine first.
+// welcome starts the handshake of an accepted connection: in the reactor, but for that
+// of TLS.
 func (ln *Listener) welcome(fd int, peer unix.Sockaddr, now int64) {
 	l := ln.loop
 	if !ln.unix {
@@ -202,57 +195,10 @@ func (ln *Listener) welcome(fd int, peer unix.Sockaddr, now int64) {
 		c.retime()
 	}
 	if ln.opts.TLS != nil {
-		c.startTLS(fd)
+		c.awaitHello(fd)
 		return
 	}
 	c.adopt(&handover{fd: fd, local: c.info.local, remote: c.info.remote}, now)
-}
-
-// startTLS does the TLS handshake on a goroutine.
-func (c *Conn) startTLS(fd int) {
-	ln := c.opened.listener
-	ctx := context.Background()
-	if t := ln.opts.OpenTimeout; t > 0 {
-		ctx, c.cancel = context.WithTimeout(ctx, t)
-	} else {
-		ctx, c.cancel = context.WithCancel(ctx)
-	}
-	local, remote := c.info.local, c.info.remote
-	spawn(func() {
-		h := &handover{fd: -1, local: local, remote: remote}
-		if err := secure(ctx, fd, ln, h); err != nil {
-			h.err = &Error{Code: CodeTLS, Text: err.Error()}
-		}
-		c.loop.handOver(c, h)
-	})
-}
-
-// secure runs the server's TLS handshake over fd, which it consumes.
-func secure(ctx context.Context, fd int, ln *Listener, h *handover) error {
-	file := os.NewFile(uintptr(fd), "")
-	conn, err := net.FileConn(file)
-	untrack(fd)
-	_ = file.Close()
-	if err != nil {
-		return err
-	}
-	select {
-	case ln.gate <- struct{}{}:
-		defer func() { <-ln.gate }()
-	case <-ctx.Done():
-		_ = conn.Close()
-		return ctx.Err()
-	}
-	sock, err := dial.ServerTLS(ctx, conn, ln.opts.TLS)
-	if err != nil {
-		_ = conn.Close()
-		return err
-	}
-	if err := h.detach(sock); err != nil {
-		_ = sock.Close()
-		return err
-	}
-	return nil
 }
 
 // beginHead starts to read the request.

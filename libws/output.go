@@ -84,6 +84,16 @@ func (o *output) watch() error {
 	return o.poller.Mod(o.fd, want, o.tag)
 }
 
+// release gives the descriptor up, unwatched.
+func (o *output) release() (fd int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reading = false
+	_ = o.watch()
+	fd, o.fd = o.fd, -1
+	return fd
+}
+
 // setReading changes whether arriving data is watched for.
 func (o *output) setReading(on bool) {
 	o.mu.Lock()

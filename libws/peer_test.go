@@ -138,10 +138,14 @@ func (h *host) ask(ln *Listener, secure *testTLS, request []byte) *peer {
 	return p
 }
 
+func secureClient(socket net.Conn, secure *testTLS) *tls.Conn {
+	return tls.Client(socket, secure.client.Client("127.0.0.1"))
+}
+
 // tlsClient does the client's half of a TLS handshake with a listener, polling.
 func (h *host) tlsClient(socket net.Conn, secure *testTLS) *tls.Conn {
 	h.t.Helper()
-	c := tls.Client(socket, secure.client.Client("127.0.0.1"))
+	c := secureClient(socket, secure)
 	done := make(chan error, 1)
 	go func() { done <- c.Handshake() }()
 	for {

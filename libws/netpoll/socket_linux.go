@@ -24,6 +24,15 @@ func Read(fd int, b []byte) (n int, e Errno) {
 	return int(r), 0
 }
 
+// Peek reads into b what stays to be read.
+func Peek(fd int, b []byte) (n int, e Errno) {
+	r, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_PEEK, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(r), 0
+}
+
 // Readv reads into a, then into b.
 func Readv(fd int, a, b []byte) (n int, e Errno) {
 	var iov [2]unix.Iovec
