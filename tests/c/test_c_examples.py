@@ -113,11 +113,36 @@ async def main():
 asyncio.run(main())
 """
 
+# Connects 60 times at once, to a server that cannot have as many. Who is in says so, and
+# leaves when told, so that the next one comes in.
+CROWD = """
+import asyncio, sys
+from websockets.asyncio.client import connect
+
+async def one(leave):
+    async with connect(sys.argv[1], open_timeout=240, ping_interval=None, compression=None) as ws:
+        await ws.send("in")
+        assert await asyncio.wait_for(ws.recv(), 240) == "in"
+        print("in", flush=True)
+        await leave.wait()
+
+async def main():
+    leave = asyncio.Event()
+    tasks = [asyncio.create_task(one(leave)) for _ in range(60)]
+    await asyncio.to_thread(sys.stdin.readline)
+    leave.set()
+    await asyncio.gather(*tasks)
+    print("done", flush=True)
+
+asyncio.run(main())
+"""
+
 # Echoes over a connection that was open before, and opens new ones.
 BESIDE = """
 import ssl, sys
 from websockets.sync.client import connect
-context = ssl.create_default_context(cafile=sys.argv[2])
+secure = sys.argv[1].startswith("wss:")
+context = ssl.create_default_context(cafile=sys.argv[2]) if secure else None
 options = dict(ssl=context, open_timeout=240, ping_interval=None, compression=None)
 with connect(sys.argv[1], **options) as ws:
     print("open", flush=True)
@@ -274,6 +299,28 @@ def test_storm_of_tls_handshakes(build: Builder, peer: Peer) -> None:
                 assert line_of(storm) == "1000"
                 assert told(beside, "echo") == "done"
                 assert told(beside, "connect") == "done"
+            assert told(beside, "connect") == "done"
+        done = ended(server, errors, signal.SIGINT)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_descriptor_is_left(build: Builder, peer: Peer) -> None:
+    need_websockets()
+    few = ["sh", "-c", 'ulimit -n 40 && exec "$@"', "sh"]
+    with echo_server([*few, *example(build, "echo", "release", [])]) as (port, server, errors):
+        uri = f"ws://127.0.0.1:{port}/"
+        with program([sys.executable, "-c", BESIDE, uri, peer.ca]) as beside:
+            assert line_of(beside) == "open"
+            free = 40 - len(os.listdir(f"/proc/{server.pid}/fd"))
+            assert 0 < free < 40
+            with program([sys.executable, "-c", CROWD, uri]) as crowd:
+                for _ in range(free):
+                    assert line_of(crowd) == "in"
+                assert len(os.listdir(f"/proc/{server.pid}/fd")) == 40
+                assert told(beside, "echo") == "done"
+                assert told(crowd, "leave") == "in"
+                lines = [line_of(crowd) for _ in range(60 - free)]
+                assert lines == ["in"] * (59 - free) + ["done"]
             assert told(beside, "connect") == "done"
         done = ended(server, errors, signal.SIGINT)
         assert (done.returncode, done.stderr) == (0, "")
