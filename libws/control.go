@@ -20,8 +20,8 @@ type control struct {
 	held atomic.Bool // a Pong waits for the one before it
 
 	hasPong, hasPing, hasClose bool
-	pong, ping                 [125]byte
-	npong, nping               int
+	pong                       []byte  // allocated for the first one
+	ping                       [8]byte // keepalive's: the host's own never wait here
 	code                       wire.CloseCode
 	reason                     string
 
@@ -33,15 +33,15 @@ type control struct {
 
 func (k *control) setPong(payload []byte) {
 	k.mu.Lock()
-	k.npong = copy(k.pong[:], payload)
+	k.pong = append(k.pong[:0], payload...)
 	k.hasPong = true
 	k.waiting.Store(true)
 	k.mu.Unlock()
 }
 
-func (k *control) setPing(payload []byte) {
+func (k *control) setPing(payload [8]byte) {
 	k.mu.Lock()
-	k.nping = copy(k.ping[:], payload)
+	k.ping = payload
 	k.hasPing = true
 	k.waiting.Store(true)
 	k.mu.Unlock()
@@ -87,17 +87,15 @@ func (c *Conn) writeControl() {
 	k := &c.control
 	k.mu.Lock()
 	k.waiting.Store(false)
-	var pong, ping [125]byte
-	npong, nping := -1, -1
+	var pong [125]byte
+	npong := -1
 	if k.hasPong && c.out.sent.Load() >= k.pongEnd {
-		npong = copy(pong[:], k.pong[:k.npong])
+		npong = copy(pong[:], k.pong)
 		k.hasPong = false
 	}
 	k.held.Store(k.hasPong)
-	if k.hasPing {
-		nping = copy(ping[:], k.ping[:k.nping])
-		k.hasPing = false
-	}
+	sendPing, ping := k.hasPing, k.ping
+	k.hasPing = false
 	sendClose, code, reason := k.hasClose, k.code, k.reason
 	k.mu.Unlock()
 
@@ -108,8 +106,8 @@ func (c *Conn) writeControl() {
 		k.pongEnd = end
 		k.mu.Unlock()
 	}
-	if nping >= 0 && !c.writer.closeSent.Load() {
-		_ = c.writeFrame(wire.OpPing, true, ping[:nping])
+	if sendPing && !c.writer.closeSent.Load() {
+		_ = c.writeFrame(wire.OpPing, true, ping[:])
 	}
 	if sendClose {
 		c.writeClose(code, reason)

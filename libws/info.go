@@ -3,6 +3,7 @@ package libws
 import (
 	"crypto/tls"
 	"strconv"
+	"strings"
 	"time"
 
 	"aiows/libws/handshake"
@@ -12,9 +13,9 @@ import (
 // info is what is known of a connection beside its state; the loop lock guards it.
 type info struct {
 	uri, target   string
-	request       *handshake.Built         // client
-	received      *handshake.ServerRequest // server
-	sent          handshake.Header         // server: fields of the answer
+	request       *handshake.Built // client
+	received      string           // server: the fields of the request, packed
+	sent          string           // server: the answer as it went out
 	local, remote string
 	response      *handshake.Response
 	body          []byte
@@ -74,12 +75,10 @@ func (c *Conn) Info() *ConnInfo {
 	switch {
 	case i.request != nil:
 		r.RequestHeaders, r.AddedHost = i.request.Header, i.request.AddedHost
-	case i.received != nil:
-		r.RequestHeaders = i.received.Header
-		r.ResponseHeaders = i.sent
-		if i.sent != nil {
-			r.ResponseStatus, r.ResponseReason = 101, "Switching Protocols"
-		}
+	case i.sent != "":
+		r.RequestHeaders = unpackHeader(i.received)
+		r.ResponseHeaders = sentHeader(i.sent)
+		r.ResponseStatus, r.ResponseReason = 101, "Switching Protocols"
 	}
 	if i.response != nil {
 		r.ResponseStatus, r.ResponseReason, r.ResponseHeaders = i.response.Status, i.response.Reason, i.response.Header
@@ -88,6 +87,44 @@ func (c *Conn) Info() *ConnInfo {
 		r.CloseSent, r.CloseReasonSent = uint16(c.writer.closeCode), c.writer.closeReason
 	}
 	return r
+}
+
+// packHeader makes one string of the fields, since a server may hold very many: a
+// header with its strings takes three times the memory.
+func packHeader(h handshake.Header) string {
+	var b strings.Builder
+	n := 0
+	for _, f := range h {
+		n += len(f.Name) + len(f.Value) + 2
+	}
+	b.Grow(n)
+	for _, f := range h {
+		b.WriteString(f.Name)
+		b.WriteByte(':')
+		b.WriteString(f.Value)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// unpackHeader undoes packHeader: no name holds a colon, no value a line feed.
+func unpackHeader(s string) (h handshake.Header) {
+	for s != "" {
+		var line string
+		line, s, _ = strings.Cut(s, "\n")
+		name, value, _ := strings.Cut(line, ":")
+		h = append(h, handshake.Field{Name: name, Value: value})
+	}
+	return h
+}
+
+// sentHeader reads back the fields of an answer of ours.
+func sentHeader(answer string) handshake.Header {
+	p := handshake.NewResponseParser()
+	if done, _, err := p.Feed([]byte(answer)); !done || err != nil {
+		return nil
+	}
+	return p.Response().Header
 }
 
 // ConnStats counts what a connection did.

@@ -133,6 +133,6 @@ func (c *Conn) sendKeepalive(now int64) {
 	var payload [8]byte
 	binary.BigEndian.PutUint32(payload[:], k.tag)
 	binary.BigEndian.PutUint32(payload[4:], k.count)
-	c.control.setPing(payload[:])
+	c.control.setPing(payload)
 	c.flushControl()
 }

@@ -55,7 +55,7 @@ func (c *Conn) headDone(rest []byte) {
 		c.rejectHead(reject)
 		return
 	}
-	c.info.received, c.info.target = request, request.Target
+	c.info.target = request.Target
 	c.opened.asked = &Request{conn: c, listener: c.opened.listener, request: request, rest: append([]byte(nil), rest...)}
 	c.phase = phaseAsked
 	c.due.request = true
@@ -179,20 +179,11 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 	c.opts = o.Conn.consistent()
 	c.userData.Store(userData)
 	c.info.subprotocol = o.Subprotocol
-	c.info.sent = sentHeader(answer)
+	c.info.received, c.info.sent = packHeader(r.request.Header), string(answer)
 	c.opened.answer = answer
 	c.opened.deadline = 0
 	c.retime()
 	return c, nil
-}
-
-// sentHeader reads back the fields of an answer of ours.
-func sentHeader(answer []byte) handshake.Header {
-	p := handshake.NewResponseParser()
-	if done, _, err := p.Feed(answer); !done || err != nil {
-		return nil
-	}
-	return p.Response().Header
 }
 
 // answerable reports why the request cannot be answered any more.

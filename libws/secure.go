@@ -19,17 +19,16 @@ const handshakers = 128
 
 // handshakes are the TLS handshakes of every listener.
 //
-// A storm of them must not hold up the host's thread, which needs one of Go's
-// processors whenever it calls in: so one fewer than there are computes at a time. A
-// goroutine that waits for its client leaves its turn to others meanwhile, and none
-// waits for a client's first byte: the reactor does.
+// A storm of them must not hold up the host's thread: one processor of the machine is
+// left to it. A goroutine that waits for its client leaves its turn to others meanwhile,
+// and none waits for a client's first byte: the reactor does.
 var handshakes = struct {
 	turns chan struct{}
 
 	mu      sync.Mutex
 	waiting []*tlsHandshake
 	running int // goroutines
-}{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+}{turns: make(chan struct{}, max(1, runtime.NumCPU()-1))}
 
 // tlsHandshake is one handshake of a server. It owns fd until it is handed over.
 type tlsHandshake struct {
