@@ -22,6 +22,8 @@ func go_set_log(level, fd C.int32_t) (rc C.int32_t) {
 	return C.AIOWS_OK
 }
 
+func logs(level libws.LogLevel) bool { return uint64(level) <= logTarget.Load()>>32 }
+
 func writeLog(level libws.LogLevel, text string) {
 	target := logTarget.Load()
 	if level < libws.LogError || uint64(level) > target>>32 {

@@ -42,6 +42,7 @@ func go_loop_new(out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
 		Allocator:     cMemory{},
 		RequestHandle: l.newRequest,
 		Log:           writeLog,
+		Logs:          logs,
 	})
 	if err != nil {
 		return explain(e, err)

@@ -294,6 +294,8 @@ func (c *Conn) becomeOpen(now int64, rest []byte) {
 		copy(block, rest)
 		c.reader.rest, c.reader.block = block, block
 	}
-	c.loop.log(LogInfo, "open: "+c.describe())
+	if c.loop.logs(LogInfo) {
+		c.loop.log(LogInfo, "open: "+c.describe())
+	}
 	c.loop.queue(c)
 }

@@ -384,7 +384,9 @@ func (c *Conn) end(b *batch) {
 		c.loop.log(LogError, "failed: "+c.describe())
 	case c.due.closed:
 		c.tellClosed(b)
-		c.loop.log(LogInfo, "closed: "+c.describe())
+		if c.loop.logs(LogInfo) {
+			c.loop.log(LogInfo, "closed: "+c.describe())
+		}
 	}
 	c.destroy()
 }

@@ -350,6 +350,11 @@ func (l *Loop) Close() {
 	_ = l.poller.Close()
 }
 
+// logs reports that a line of this level is wanted.
+func (l *Loop) logs(level LogLevel) bool {
+	return l.opts.Log != nil && (l.opts.Logs == nil || l.opts.Logs(level))
+}
+
 func (l *Loop) log(level LogLevel, text string) {
 	if l.opts.Log != nil {
 		l.opts.Log(level, text)

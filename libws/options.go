@@ -32,6 +32,8 @@ type LoopOptions struct {
 	RequestHandle func(*Request) uint64
 	// Log receives one line per noteworthy event; nil: none. It must not block.
 	Log func(level LogLevel, text string)
+	// Logs tells whether Log does anything with lines of a level; nil: it does.
+	Logs func(level LogLevel) bool
 }
 
 // LogLevel orders log lines, with the values of AIOWS_LOG_*.
