@@ -106,7 +106,7 @@ test-c: build .venv/.tests
 test-python: build .venv/.tests
 	$(PY) -m pytest tests/python $(PARALLEL) $(ARGS)
 
-test-package: build .venv/.tests build/wheel/.made $(BIN)/generate_cert
+test-package: build .venv/.bench build/wheel/.made $(BIN)/generate_cert
 	$(PY) -m pytest tests/package $(ARGS)
 
 test-matrix: build/wheel/.made
@@ -126,14 +126,14 @@ $(BIN)/staticcheck: tools/go.mod tools/go.sum | .venv/.base
 	touch $@
 
 lint: build .venv/.lint $(BIN)/staticcheck ## go vet, staticcheck, ruff, mypy, stubtest
-	go vet ./...
-	$(BIN)/staticcheck ./...
+	go vet ./... && cd tests/bench/peer && go vet ./...
+	$(BIN)/staticcheck ./... && cd tests/bench/peer && $(CURDIR)/$(BIN)/staticcheck ./...
 	$(PY) -m ruff check $(PY_FILES)
 	$(PY) -m mypy python/aiows python/aiows_build.py examples tools
 	MYPYPATH=python $(PY) -m mypy.stubtest --mypy-config-file mypy.ini aiows._core
 
 format-check: .venv/.lint
-	@files=$$(gofmt -l capi libws); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
+	@files=$$(gofmt -l capi libws tests/bench); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) -m ruff format --check $(PY_FILES)
 
@@ -145,7 +145,7 @@ abi: build/libaiows.so ## compare exported symbols and numbers with tests/abi.tx
 	$(PY) tools/abi.py $(ARGS) build/libaiows.so
 
 fmt: .venv/.lint ## format every file
-	gofmt -w capi libws
+	gofmt -w capi libws tests/bench
 	.venv/bin/clang-format -i $(C_FILES)
 	$(PY) -m ruff format $(PY_FILES)
 	$(PY) -m ruff check --fix $(PY_FILES)

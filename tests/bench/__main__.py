@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -21,7 +22,8 @@ def parse() -> argparse.Namespace:
         "--only",
         action="append",
         metavar="PATTERN",
-        help="cells with PATTERN in their names, or matched by it as by a shell; repeatable",
+        help="cells with PATTERN in their names, or matched by it as by a shell, or named so "
+        "after a '='; repeatable",
     )
     parser.add_argument("--bars", action="store_true", help="only the cells that a bar judges")
     parser.add_argument("--list", action="store_true", help="list the cells and leave")
@@ -29,7 +31,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="a handful of messages: does it run?")
     parser.add_argument("--gate", action="store_true", help="status 1 if a bar is missed")
     parser.add_argument("--pairs", type=int, help="rounds of everyone in each cell (11 or 3)")
-    parser.add_argument("--seconds", type=float, help="about how long a round is (0.8 or 0.35)")
+    parser.add_argument("--other-pairs", type=int, help="the same in cells without a bar")
+    parser.add_argument("--seconds", type=float, help="about how long a round is (0.6 or 0.25)")
     parser.add_argument("--subject", default="aiows", help="whom to measure (aiows)")
     parser.add_argument("--rival", help="whom to measure it against, instead of the cells' own")
     parser.add_argument("--no-others", action="store_true", help="leave out who is no rival")
@@ -43,10 +46,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, default=BUILD / "results.json", help="where to write every round"
     )
+    parser.add_argument(
+        "--results", type=Path, help="measure nothing, show and judge what was written before"
+    )
     arguments = parser.parse_args()
-    if arguments.pairs is not None and arguments.pairs < 1:
-        parser.error(f"--pairs {arguments.pairs}, expected 1 or more")
-    if arguments.gate and plan_of(arguments).judged_pairs < 9:
+    for option in ("pairs", "other_pairs"):
+        pairs = getattr(arguments, option)
+        if pairs is not None and pairs < 1:
+            parser.error(f"--{option.replace('_', '-')} {pairs}, expected 1 or more")
+    if arguments.gate and arguments.results is None and plan_of(arguments).judged_pairs < 9:
         parser.error("--gate needs at least 9 pairs")
     return arguments
 
@@ -55,6 +63,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = SMOKE if arguments.smoke else QUICK if arguments.quick else FULL
     if arguments.pairs is not None:
         plan = replace(plan, judged_pairs=arguments.pairs, pairs=arguments.pairs)
+    if arguments.other_pairs is not None:
+        plan = replace(plan, pairs=arguments.other_pairs)
     if arguments.seconds is not None:
         plan = replace(plan, judged_seconds=arguments.seconds, seconds=arguments.seconds)
     if arguments.no_others:
@@ -76,7 +86,9 @@ def chosen(arguments: argparse.Namespace) -> list[Cell]:
         cell
         for cell in found
         if any(
-            pattern in cell.name or fnmatch.fnmatch(cell.name, pattern)
+            pattern.removeprefix("=") == cell.name
+            if pattern.startswith("=")
+            else pattern in cell.name or fnmatch.fnmatch(cell.name, pattern)
             for pattern in arguments.only
         )
     ]
@@ -115,28 +127,47 @@ def main() -> int:
             who = ", ".join((*cell.rivals, *(f"({one})" for one in cell.others)))
             print(f"{cell.name:<34}{'bar ' if cell.judged else '    '} against {who}")
         return 0
+    failed: list[str] = []
+    if arguments.results is not None:
+        found = Results.read(arguments.results)
+        for result in found.results:
+            print(show(result))
+    else:
+        found, failed = measure(wanted, arguments)
+    missed = [verdict for verdict in found.verdicts if not verdict.met]
+    print(f"{len(found.verdicts)} bars judged, {len(missed)} missed")
+    for verdict in missed:
+        print(f"bar missed: {verdict}")
+    for failure in failed:
+        print(f"cell failed: {failure}", file=sys.stderr)
+    return 1 if failed or (arguments.gate and missed) else 0
+
+
+def measure(wanted: list[Cell], arguments: argparse.Namespace) -> tuple[Results, list[str]]:
+    """Run cells, show each, and write every round; return what failed, too."""
     plan = plan_of(arguments)
     BUILD.mkdir(parents=True, exist_ok=True)
     build_peer()
     build_c_client(arguments.library)
     started = time.time()
     results: list[Result] = []
+    failed: list[str] = []
     for cell in wanted:
         if reason := unable(cell):
             print(f"{cell.name}: left out, {reason}", flush=True)
             continue
-        results.append(run(cell, plan))
+        try:
+            results.append(run(cell, plan))
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            failed.append(f"{cell.name}: {error}")
+            print(f"{cell.name}: failed, {error}", file=sys.stderr, flush=True)
+            continue
         print(show(results[-1]), flush=True)
     found = Results(machine(started), results)
     found.write(arguments.json)
-    missed = [verdict for verdict in found.verdicts if not verdict.met]
-    print(
-        f"{len(results)} cells in {time.time() - started:.0f} s, {len(found.verdicts)} bars "
-        f"judged, {len(missed)} missed; every round is in {arguments.json}"
-    )
-    for verdict in missed:
-        print(f"bar missed: {verdict}")
-    return 1 if arguments.gate and missed else 0
+    took = time.time() - started
+    print(f"{len(results)} cells in {took:.0f} s; every round is in {arguments.json}")
+    return found, failed
 
 
 if __name__ == "__main__":

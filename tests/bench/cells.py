@@ -80,7 +80,7 @@ class Cell:
     @property
     def layout(self) -> str:
         """Where both ends run; README.md says why."""
-        if self.scenario in ("handshakes", "import", "idle"):
+        if self.scenario in ("flood", "handshakes", "import", "idle"):
             return "split"
         alone = self.scenario in ("echo", "serve") and self.connections == 1
         return "shared" if alone else "free"

@@ -16,6 +16,7 @@ os.environ.setdefault("MPLCONFIGDIR", str(BUILD / "matplotlib"))
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 matplotlib.rcParams.update(
     {
@@ -58,6 +59,14 @@ def find(results: Results, **wanted: Any) -> list[Result]:
     ]
 
 
+def logarithmic(axes: Any) -> None:
+    """Make the y axis logarithmic, with numbers that people read."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:,g}")
+    axes.minorticks_off()
+
+
 def lines(axes: Any, found: list[Result], what: str, skip: tuple[str, ...] = ()) -> None:
     """Draw a number by connections, a line for everyone."""
     everyone = [who for who in COLOURS if who not in skip]
@@ -70,12 +79,10 @@ def lines(axes: Any, found: list[Result], what: str, skip: tuple[str, ...] = ())
         if points:
             axes.plot(*zip(*points, strict=True), "o-", color=COLOURS[who], label=who)
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes)
     ticks = sorted({one.cell["connections"] for one in found})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
-    yticks = (5, 7, 10, 15, 20, 30, 50, 70, 100)
-    axes.set_yticks(yticks, [str(tick) for tick in yticks])
     axes.set_xlabel("connections")
     axes.legend(fontsize="small", frameon=False)
 
@@ -112,7 +119,7 @@ def flood(results: Results) -> Figure:
         found = find(results, scenario="flood", api="iterate", secure=secure, loop="asyncio")
         found.sort(key=lambda result: result.cell["size"])
         grouped(one, found, "cpu_us")
-        one.set_yscale("log")
+        logarithmic(one)
         one.set_xticks(range(len(found)), [size(result.cell["size"]) for result in found])
         one.set_title(f"flood, async for (picows: callback), {'wss' if secure else 'ws'}")
         one.legend(fontsize="small", frameon=False)
@@ -174,9 +181,10 @@ def latency(results: Results) -> Figure:
                     label = f"{who}, {result.cell['api']}"
                     values = list(taken.values())
                     one.plot(list(taken), values, style, color=COLOURS[who], label=label)
-        one.set_yscale("log")
+        logarithmic(one)
         one.set_title(f"round trip of 256 B, {connections} connection{'s' * (connections > 1)}")
-        one.legend(fontsize="small", frameon=False)
+        if found:
+            one.legend(fontsize="small", frameon=False)
     axes[0].set_ylabel("us")
     return figure
 

@@ -21,6 +21,7 @@ BUILD = ROOT / "build" / "bench"
 CERTIFICATE = BUILD / "certificate"
 PEER = BUILD / "peer"
 ROUND_TIMEOUT = 300  # seconds; a round takes about one
+CERTIFICATE_AGE = 20 * 86400  # seconds; it is valid for 30 days
 
 # Spins until its parent is gone. SCHED_IDLE: anything else that is ready runs first, at once.
 AWAKE = """
@@ -70,14 +71,18 @@ def build_peer() -> None:
     go = os.environ.get("GO") or shutil.which("go")
     if go is None:
         sys.exit("the benchmark's peer needs go 1.26 or later on PATH")
-    CERTIFICATE.mkdir(parents=True, exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [go, "build", "-buildvcs=false", "-o", str(PEER), "."],
         cwd=HERE / "peer",
         check=True,
         env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
     )
-    subprocess.run([str(PEER), "certificate", str(CERTIFICATE)], check=True)
+    # Another run may be using the one that is there.
+    key = CERTIFICATE / "key.pem"
+    if not key.exists() or time.time() - key.stat().st_mtime > CERTIFICATE_AGE:
+        CERTIFICATE.mkdir(exist_ok=True)
+        subprocess.run([str(PEER), "certificate", str(CERTIFICATE)], check=True)
 
 
 def build_c_client(library: Path) -> None:

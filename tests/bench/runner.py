@@ -43,8 +43,8 @@ class Plan:
     judged_pairs: int = 11
     pairs: int = 3
     other_rounds: int = 2
-    judged_seconds: float = 0.8
-    seconds: float = 0.35
+    judged_seconds: float = 0.6
+    seconds: float = 0.25
     subject: str = "aiows"
     rival: str | None = None
     layout: str | None = None
