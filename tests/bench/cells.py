@@ -66,6 +66,8 @@ class Cell:
             "serve": [str(self.size), str(self.connections)],
             "idle": [str(self.connections)],
         }.get(self.scenario, [])
+        if (self.scenario, self.api) == ("serve", "callback"):
+            parts.append(self.api)
         if self.secure:
             parts.append("wss")
         if self.loop != "asyncio":
@@ -158,6 +160,8 @@ def _servers() -> Iterator[Cell]:
     everyone = ("picows.websockets", *SLOW)
     for connections in (1, 20, 500):
         yield Cell("serve", 256, connections, "iterate", others=everyone)
+    for connections in (20, 500):
+        yield Cell("serve", 256, connections, "callback")
     yield Cell("serve", 256, 500, "iterate", loop="uvloop", others=("picows.websockets",))
     yield Cell("serve", 256, 20, "iterate", secure=True, others=("picows.websockets",))
     # Without a rival: the bar is a number of its own, and rounds of thousands are long.

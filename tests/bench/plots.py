@@ -131,7 +131,7 @@ def serve(results: Results) -> Figure:
     figure = Figure(figsize=(9, 4))
     left, right = figure.subplots(1, 2)
     shared = {"secure": False, "loop": "asyncio"}
-    lines(left, find(results, scenario="serve", **shared), "cpu_us")
+    lines(left, find(results, scenario="serve", api="iterate", **shared), "cpu_us")
     left.set_title("server, echo of 256 B")
     left.set_ylabel("CPU per echo, us")
     found = find(results, scenario="handshakes", **shared)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -18,8 +20,13 @@ class Middle:
     high: float
 
 
-def middle(values: list[float]) -> Middle:
+def middle(values: Sequence[float]) -> Middle:
     """Return the median of rounds. The draws are the same every time."""
+    return _middle(tuple(values))
+
+
+@functools.cache
+def _middle(values: tuple[float, ...]) -> Middle:
     if not values:
         raise ValueError("no rounds, expected one at least")
     draw = random.Random(len(values))

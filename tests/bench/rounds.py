@@ -64,7 +64,7 @@ def client(cell: Cell, who: str, setting: Setting) -> Round:
 
 def server(cell: Cell, who: str, setting: Setting) -> Round:
     """Echo, open and stay idle, or open as fast as possible: a server under test."""
-    command = [*program("server", who), "--loop", cell.loop]
+    command = [*program("server", who), "--loop", cell.loop, "--api", cell.api]
     if cell.secure:
         command += ["--certificate", str(CERTIFICATE)]
     scenario = {"serve": echo, "idle": idle, "handshakes": handshakes}[cell.scenario]

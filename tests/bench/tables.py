@@ -98,7 +98,9 @@ def floods(results: list[Result]) -> str:
 def servers(results: list[Result]) -> str:
     rows = [
         [
-            f"echo, {size(one.cell['size'])}" if one.cell["scenario"] == "serve" else "handshake",
+            f"echo, {size(one.cell['size'])}, {API[one.cell['api']]}"
+            if one.cell["scenario"] == "serve"
+            else "handshake",
             f"{one.cell['connections']:,}",
             where(one),
             *compared(one, "us"),

@@ -1,4 +1,4 @@
-"""aiows: serve() with a handler."""
+"""aiows: serve() with a handler, or with on_message=."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ async def echo(connection: aiows.ServerConnection) -> None:
         await connection.send(message)
 
 
+def echo_back(connection: aiows.ServerConnection, message: str | bytes) -> None:
+    connection.send_nowait(message)
+
+
 def serve(options: Options) -> AbstractAsyncContextManager[int]:
     context = options.ssl(lambda: aiows.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    if options.api == "callback":
+        return port_of(aiows.serve(None, HOST, 0, ssl=context, on_message=echo_back))
     return port_of(aiows.serve(echo, HOST, 0, ssl=context))
 
 

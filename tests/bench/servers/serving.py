@@ -18,6 +18,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Options:
+    api: str  # "callback" or "iterate" (a handler with async for), for those that have both
     certificate: Path | None
 
     def ssl(self, create: Callable[[], Any]) -> Any:
@@ -51,9 +52,10 @@ def main(name: str, version: str, serve: Serve) -> None:
     """Serve as the command line says."""
     parser = argparse.ArgumentParser(description=f"an echo server of {name}")
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
+    parser.add_argument("--api", choices=["callback", "iterate"], default="iterate")
     parser.add_argument("--certificate", type=Path, help="directory of cert.pem and key.pem")
     arguments = parser.parse_args()
-    running = _serve(serve, Options(arguments.certificate), version)
+    running = _serve(serve, Options(arguments.api, arguments.certificate), version)
     if arguments.loop == "uvloop":
         import uvloop
 
