@@ -11,7 +11,7 @@ ARGS ?=
 PARALLEL ?= -n 4 --dist worksteal
 
 DEBIAN_BUILD := make gcc libc6-dev python3-dev python3-venv
-DEBIAN_TEST := g++ openssl procps valgrind
+DEBIAN_TEST := chromium g++ openssl procps valgrind
 
 PY := .venv/bin/python
 BIN := .cache/bin
@@ -92,8 +92,8 @@ deps: ## install the Debian packages that the tests want
 
 test: test-go test-c test-python test-package test-matrix ## run every test; `make deps test` on a new machine
 
-.venv/.tests: tests/requirements.txt .venv/.base
-	$(PIP) -r tests/requirements.txt
+.venv/.tests: tests/requirements.txt tests/clients/requirements.txt .venv/.base
+	$(PIP) -r tests/requirements.txt -r tests/clients/requirements.txt
 	touch $@
 
 test-go: .venv/.base

@@ -81,9 +81,9 @@ def library() -> None:
 @pytest.fixture(autouse=True)
 def no_leaks(library: None, request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a descriptor or a Python thread behind."""
-    # Servers first: their pipes are no leak.
+    # Servers and clients first: their pipes are no leak.
     for name in request.fixturenames:
-        if "server" in name or name == "certificates":
+        if "server" in name or "client" in name or name == "certificates":
             request.getfixturevalue(name)
     gc.collect()
     before = descriptors()

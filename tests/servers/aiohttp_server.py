@@ -10,6 +10,7 @@ from common import (
     FRAGMENTED_TEXT,
     SUBPROTOCOLS,
     Closes,
+    Collector,
     Requests,
     announce,
     arguments,
@@ -80,6 +81,13 @@ async def serve_path(
         message = await socket.receive()
         assert message.type is WSMsgType.PONG and message.data == data, message
         await socket.send_str("pong")
+    elif path == "/collect":
+        collector = Collector(query)
+        while (answer := collector.add(await socket.receive_bytes())) is None:
+            pass
+        await socket.send_str(answer)
+    elif path == "/ended":
+        await socket.send_str(await closes.of(query))
     elif path == "/drop":
         await socket.receive()
         assert request.transport is not None

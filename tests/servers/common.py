@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import collections
 import json
 import ssl
@@ -15,12 +16,16 @@ FRAGMENTED_TEXT = ["frag", "mented", " é"]
 FRAGMENTED_BYTES = [bytes(range(100)), bytes(range(100, 101)), b"", bytes(range(101, 256))]
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser()
+    made.add_argument("--port", type=int, default=0)
+    made.add_argument("--cert")
+    made.add_argument("--key")
+    return made
+
+
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--cert")
-    parser.add_argument("--key")
-    return parser.parse_args()
+    return parser().parse_args()
 
 
 def tls(options: argparse.Namespace) -> ssl.SSLContext | None:
@@ -31,8 +36,8 @@ def tls(options: argparse.Namespace) -> ssl.SSLContext | None:
     return context
 
 
-def announce(port: int) -> None:
-    print(f"listening on {port}", flush=True)
+def announce(*ports: int) -> None:
+    print("listening on", *ports, flush=True)
 
 
 def route(target: str) -> tuple[str, dict[str, str]]:
@@ -52,14 +57,42 @@ def burst(query: dict[str, str]) -> Iterator[bytes]:
         yield struct.pack("!I", index) + bytes(size - 4)
 
 
+class Collector:
+    """Checks the numbered messages that /collect gets, as burst makes them."""
+
+    def __init__(self, query: dict[str, str]) -> None:
+        self._count = int(query.get("n", "10000"))
+        self._next = 0
+
+    def add(self, message: str | bytes) -> str | None:
+        """Return the answer once all messages are there."""
+        assert isinstance(message, bytes), message
+        (number,) = struct.unpack_from("!I", message)
+        assert number == self._next, f"message {number}, expected {self._next}"
+        self._next += 1
+        return f"{self._count} in order" if self._next == self._count else None
+
+
 class Closes:
     """Remembers how connections ended."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[str, int | None, str | None]] = []
+        self._added = asyncio.Event()
 
     def add(self, target: str, code: int | None, reason: str | None) -> None:
         self._seen.append((target, code, reason))
+        self._added.set()
+        self._added = asyncio.Event()
+
+    async def of(self, query: dict[str, str]) -> str:
+        """Return code and reason of the n connections to a target, once they have ended."""
+        count = int(query.get("n", "1"))
+        while True:
+            found = [end[1:] for end in self._seen if end[0] == query["target"]]
+            if len(found) >= count:
+                return json.dumps(found)
+            await self._added.wait()
 
     def text(self) -> str:
         return json.dumps(self._seen)

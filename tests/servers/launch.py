@@ -24,6 +24,8 @@ class ServerProcess:
         self._command = [sys.executable, str(HERE / f"{program}.py"), *arguments]
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
+        # A server on aiows has a second one: see README.md.
+        self.strict_port = 0
 
     @property
     def pid(self) -> int:
@@ -44,7 +46,8 @@ class ServerProcess:
         self._process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, text=True, env=environment()
         )
-        self.port = int(read_line(self._process, "listening on ").split()[2])
+        ports = read_line(self._process, "listening on ").split()[2:]
+        self.port, self.strict_port = int(ports[0]), int(ports[-1])
         return self
 
     def __exit__(

@@ -11,6 +11,7 @@ from common import (
     FRAGMENTED_TEXT,
     SUBPROTOCOLS,
     Closes,
+    Collector,
     Requests,
     announce,
     arguments,
@@ -34,6 +35,8 @@ class Listener(picows.WSListener):  # type: ignore[misc]
         self.kind: Any = None
         self.parts: list[bytes] = []
         self.closed = 1006, ""
+        self.collector = Collector(self.query)
+        self.telling: asyncio.Task[None] | None = None
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         if self.path == "/request":
@@ -54,8 +57,13 @@ class Listener(picows.WSListener):  # type: ignore[misc]
             transport.send_ping(self.query.get("data", "").encode())
         elif self.path == "/closes":
             self.send_text(transport, closes.text())
+        elif self.path == "/ended":
+            self.telling = asyncio.create_task(self.tell_end(transport))
         elif self.path == "/requests":
             self.send_text(transport, requests.text())
+
+    async def tell_end(self, transport: picows.WSTransport) -> None:
+        self.send_text(transport, await closes.of(self.query))
 
     def send_text(self, transport: picows.WSTransport, text: str) -> None:
         transport.send(picows.WSMsgType.TEXT, text.encode())
@@ -79,6 +87,9 @@ class Listener(picows.WSListener):  # type: ignore[misc]
                 transport.underlying_transport.write(b"\x88\x00")
                 return
             transport.send_close(code, self.query.get("reason", "").encode())
+        elif self.path == "/collect":
+            if (answer := self.collector.add(frame.get_payload_as_bytes())) is not None:
+                self.send_text(transport, answer)
         elif self.path == "/drop":
             transport.underlying_transport.abort()
         else:

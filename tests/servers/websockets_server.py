@@ -12,6 +12,7 @@ from common import (
     FRAGMENTED_TEXT,
     SUBPROTOCOLS,
     Closes,
+    Collector,
     Requests,
     announce,
     arguments,
@@ -75,6 +76,19 @@ async def serve_path(
     elif path == "/ping":
         await (await connection.ping(query.get("data", "")))
         await connection.send("pong")
+    elif path == "/collect":
+        collector = Collector(query)
+        while (answer := collector.add(await connection.recv())) is None:
+            pass
+        await connection.send(answer)
+    elif path == "/keepalive":
+        connection.ping_interval = 0.05
+        connection.start_keepalive()
+        while not connection.latency:
+            await asyncio.sleep(0.005)
+        await connection.send("alive")
+    elif path == "/ended":
+        await connection.send(await closes.of(query))
     elif path == "/drop":
         await connection.recv()
         connection.transport.abort()
@@ -111,6 +125,7 @@ async def main() -> None:
         compression=None,
         max_size=None,
         ping_interval=None,
+        ping_timeout=None,
     ) as server:
         announce(server.sockets[0].getsockname()[1])
         await server.serve_forever()
