@@ -40,11 +40,8 @@ for version in 3.11 3.12 3.13; do
 	fi
 	venv=.cache/venv-$version
 	prepare "$venv" "$python" "$version"
-<<<<<<< HEAD
-	"$venv/bin/python" -m pytest -n 2 --dist worksteal -o cache_dir="$venv/pytest" tests/python >"build/tests-$version.log" 2>&1 &
-=======
-	"$venv/bin/python" -m pytest -o cache_dir="$venv/pytest" -m "not once" tests/python >"build/tests-$version.log" 2>&1 &
->>>>>>> 99c6dda (Let every client library meet our server, and ours every server library)
+	"$venv/bin/python" -m pytest -n 2 --dist worksteal -m "not once" -o cache_dir="$venv/pytest" tests/python \
+		>"build/tests-$version.log" 2>&1 &
 	running="$running $version:$!"
 done
 

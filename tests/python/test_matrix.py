@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -11,10 +12,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-import websockets.sync.client
-from clients.launch import ClientProcess
+from clients.launch import HANG_S, ClientProcess
 from servers.fixtures import Certificates
 from servers.launch import ServerProcess, arguments_for
+from websockets.asyncio.client import connect
 
 from matrix import (
     CELLS,
@@ -72,8 +73,13 @@ class Processes:
     def ask(self, server: ServerProcess, path: str) -> Any:
         """Return what the server tells at path, from JSON."""
         context = self.context if server.secure else None
-        with websockets.sync.client.connect(server.uri(path), ssl=context) as ws:
-            return json.loads(ws.recv())
+
+        async def told() -> Any:
+            async with asyncio.timeout(HANG_S), connect(server.uri(path), ssl=context) as ws:
+                return json.loads(await ws.recv())
+
+        # Not the blocking client: its two threads share one TLS connection, and it can hang.
+        return asyncio.run(told())
 
     def close(self) -> None:
         self._running.close()
