@@ -8,7 +8,9 @@ enum { PHASE_CREATED, PHASE_RUNNING, PHASE_SUSPENDED, PHASE_FINISHED };
 
 // QUICK_COMPLETIONS is how many times in a row a task may go on without being
 // suspended before the event loop gets a turn.
-enum { QUICK_COMPLETIONS = 64 };
+// In the reader callback it may go on for QUICK_NS since that began: a batch that is
+// consumed at once need not hold the peer back.
+enum { QUICK_COMPLETIONS = 64, QUICK_NS = 1000000 };
 
 static const char *const op_names[] = { "recv", "__anext__", "send", "drain" };
 
@@ -147,8 +149,16 @@ static PySendResult suspend_sender(Awaitable *self, uint64_t epoch, PyObject **r
 // is_due tells whether the loop should get a turn; large messages count for more.
 static bool is_due(Connection *conn, size_t len)
 {
-	conn->loop->quick += 1 + (uint32_t)(len >> 14);
-	return conn->loop->quick > QUICK_COMPLETIONS;
+	Loop *loop = conn->loop;
+	loop->quick += 1 + (uint32_t)(len >> 14);
+	if (loop->quick <= QUICK_COMPLETIONS) {
+		return false;
+	}
+	if (loop->started != 0 && now_ns() - loop->started < QUICK_NS) {
+		loop->quick = 0;
+		return false;
+	}
+	return true;
 }
 
 static PyObject *convert(PyObject *message, int decode)

@@ -111,8 +111,10 @@ struct Loop {
 	uint64_t batch_bytes;
 	unsigned long thread; // that ran the asyncio loop when last asked, or 0
 	uint32_t quick; // completions since a task was last suspended
+	int64_t started; // when ready began with a batch, 0 outside and with one event
 	int8_t can_step; // 1, 0, or -1: not asked yet in this call of ready
 	bool dispatching; // inside ready
+	bool ran; // the event in hand ran a callback or a step
 	bool closed; // close was called; the handle may live until ready returns
 	bool idle_due; // the last connection or listener went
 	// Finished ones for the next recv, send or suspension of any connection: they are
@@ -302,6 +304,7 @@ void loop_wake(Loop *loop); // has ready called again
 int loop_call_soon(Loop *loop, PyObject *callback, PyObject *argument, PyObject *context);
 
 // --- dispatch.c
+int64_t now_ns(void); // CLOCK_MONOTONIC
 PyObject *loop_ready(Loop *loop, PyObject *unused);
 int report_exception(Loop *loop, PyObject *subject, const char *message);
 
