@@ -39,7 +39,7 @@ C_FILES = $(shell find include capi python/aiows examples tests -name "*.[ch]" |
 PY_FILES := python tests examples tools
 
 .PHONY: help build demo deps test test-go test-c test-python test-package test-matrix check lint fmt \
-	format-check generated-check abi bench bench-quick bench-record bench-report fuzz clean preflight
+	format-check generated-check abi bench bench-quick bench-record bench-report pgo fuzz clean preflight
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r verb text; do \
@@ -168,6 +168,9 @@ bench-report: .venv/.bench ## write the tables and plots of docs/bench/results.j
 bench-record: build .venv/.bench ## measure everything, write docs/bench, tables and plots
 	$(PY) tests/bench --json docs/bench/results.json $(ARGS)
 	$(PY) tests/bench/report.py
+
+pgo: build .venv/.bench ## make the profile that the library is built with anew, in four minutes
+	sh tools/pgo.sh
 
 fuzz: | .venv/.base ## run each fuzz target for FUZZTIME (10s)
 	sh tools/fuzz.sh $(FUZZTIME)
