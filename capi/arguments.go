@@ -133,6 +133,7 @@ func (a *arguments) conn(o *C.aiows_conn_options) libws.ConnOptions {
 		MaxFragments:   uint32(o.max_fragments),
 		WriteHigh:      uint64(o.write_high),
 		WriteLow:       uint64(o.write_low),
+		ReadAhead:      uint64(o.read_ahead),
 	}
 }
 

@@ -200,6 +200,7 @@ func go_conn_stats(h C.uintptr_t, out *C.aiows_conn_stats_t) (rc C.int32_t) {
 	out.bytes_received = C.uint64_t(s.BytesReceived)
 	out.bytes_sent = C.uint64_t(s.BytesSent)
 	out.latency_ns = C.int64_t(s.Latency)
+	out.bytes_ahead = C.uint64_t(s.ReadAhead)
 	return C.AIOWS_OK
 }
 

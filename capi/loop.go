@@ -34,7 +34,7 @@ var loopHandles shortcut[loop]
 var loops sync.Map // *loop to struct{}
 
 //export go_loop_new
-func go_loop_new(out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
+func go_loop_new(watchdog C.int32_t, out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
 	defer guard(&rc)
 	l := &loop{handles: map[C.uintptr_t]func(){}}
 	l.left.L = &l.mu
@@ -43,6 +43,7 @@ func go_loop_new(out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
 		RequestHandle: l.newRequest,
 		Log:           writeLog,
 		Logs:          logs,
+		NoWatchdog:    watchdog == 0,
 	})
 	if err != nil {
 		return explain(e, err)
@@ -191,6 +192,7 @@ func go_loop_stats(h C.uintptr_t, out *C.aiows_loop_stats_t) (rc C.int32_t) {
 	out.block_bytes = C.uint64_t(s.BlockBytes)
 	out.polls = C.uint64_t(s.Polls)
 	out.events = C.uint64_t(s.Events)
+	out.stalls = C.uint64_t(s.Stalls)
 	out.bytes_received = C.uint64_t(s.BytesReceived)
 	out.bytes_sent = C.uint64_t(s.BytesSent)
 	l.mu.Lock()

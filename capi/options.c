@@ -2,7 +2,10 @@
 #include "shim.h"
 #include "sized.h"
 
-const aiows_loop_options default_loop_options = { .size = sizeof default_loop_options };
+const aiows_loop_options default_loop_options = {
+	.size = sizeof default_loop_options,
+	.watchdog = 1,
+};
 
 const aiows_tls_options default_tls_options = {
 	.size = sizeof default_tls_options,
@@ -19,6 +22,7 @@ const aiows_conn_options default_conn_options = {
 	.max_message_size = 1 << 20,
 	.write_high = 64 << 10,
 	.write_low = 16 << 10,
+	.read_ahead = 1 << 20,
 };
 
 const aiows_connect_options default_connect_options = {

@@ -26,11 +26,14 @@ aiows_loop *aiows_loop_new(const aiows_loop_options *options, aiows_error *err)
 	int32_t rc = gate_check();
 	if (rc == AIOWS_OK)
 		rc = sized_in(&o, sizeof o, options, "aiows_loop_options", &e);
-	if (rc == AIOWS_OK && o.reserved != 0)
+	if (rc == AIOWS_OK && (o.reserved != 0 || o.reserved2 != 0))
 		rc = error_set(&e, AIOWS_ERR_ARGUMENT, "reserved is %lu, expected 0",
-		               (unsigned long)o.reserved);
+		               (unsigned long)(o.reserved != 0 ? o.reserved : o.reserved2));
+	if (rc == AIOWS_OK && o.watchdog != 0 && o.watchdog != 1)
+		rc = error_set(&e, AIOWS_ERR_ARGUMENT, "watchdog is %ld, expected 0 or 1",
+		               (long)o.watchdog);
 	if (rc == AIOWS_OK)
-		rc = go_loop_new(&loop, &e);
+		rc = go_loop_new(o.watchdog, &loop, &e);
 	error_give(err, &e, rc);
 	return (aiows_loop *)loop;
 }

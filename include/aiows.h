@@ -149,6 +149,8 @@ AIOWS_API int32_t aiows_set_log(int32_t level, int32_t fd);
 typedef struct aiows_loop_options {
 	uint32_t size;
 	uint32_t reserved;
+	int32_t watchdog; // 1 (default): see aiows_poll; 0: nothing happens but in aiows_poll
+	uint32_t reserved2;
 } aiows_loop_options;
 
 AIOWS_API void aiows_loop_options_init(aiows_loop_options *options, size_t size);
@@ -216,6 +218,13 @@ typedef struct aiows_event {
 // does not mean that more is there, nor an unfilled one that nothing is: go by
 // the descriptor. Two threads that poll one loop take turns.
 //
+// A program that does not poll for more than 100 ms, though the descriptor is
+// readable, is stood in for by a thread of the library, the watchdog: pings and the
+// peer's Close are answered, what waits to be sent is written, timeouts run, and up to
+// read_ahead bytes of each connection are read. Events and their order stay as they
+// are; they come with the next aiows_poll. It neither accepts connections nor touches
+// the batch in hand.
+//
 // Returns 0 (with *n_out 0 after a timeout, a wake or a signal),
 //   AIOWS_ERR_BUSY      AIOWS_TRY_POLL only
 //   AIOWS_ERR_HANDLE, AIOWS_ERR_ARGUMENT, AIOWS_ERR_FORKED, AIOWS_ERR_INTERNAL
@@ -248,6 +257,7 @@ typedef struct aiows_loop_stats_s {
 	uint64_t events;         // events handed out
 	uint64_t bytes_received; // by sockets, before TLS
 	uint64_t bytes_sent;
+	uint64_t stalls;         // times that the watchdog stood in for the program
 } aiows_loop_stats_t;
 
 // aiows_loop_stats fills *stats_out, whose size the caller sets.
@@ -317,6 +327,7 @@ typedef struct aiows_conn_options {
 	uint64_t write_low;        // 16384: WRITABLE comes at or below it
 	uint32_t max_fragments;    // 0: no limit on the frames of one message
 	uint32_t reserved;
+	uint64_t read_ahead;       // 1048576: read while paused or not polled; 0: nothing
 } aiows_conn_options;
 
 AIOWS_API void aiows_conn_options_init(aiows_conn_options *options, size_t size);
@@ -424,9 +435,12 @@ AIOWS_API int32_t aiows_close(aiows_conn *conn, int32_t code, const char *reason
 // (AIOWS_ERR_ABORTED) follows.
 AIOWS_API int32_t aiows_abort(aiows_conn *conn);
 
-// aiows_pause stops MESSAGE events of conn after the batch in hand; the peer is
-// held back by TCP. aiows_resume goes on. Neither waits for a lock that is held
-// for long; both may be called twice.
+// aiows_pause stops MESSAGE events of conn after the batch in hand, and what follows
+// a message not told yet. Up to read_ahead bytes more are read, and control frames
+// among them answered; then the peer is held back by TCP, its pings wait, and our own
+// ping timeout is suspended. CLOSED still comes when no message precedes it.
+// aiows_resume goes on. Neither waits for a lock that is held for long; both may be
+// called twice.
 AIOWS_API int32_t aiows_pause(aiows_conn *conn);
 AIOWS_API int32_t aiows_resume(aiows_conn *conn);
 
@@ -477,6 +491,7 @@ typedef struct aiows_conn_stats_s {
 	uint64_t bytes_received; // by the socket, before TLS
 	uint64_t bytes_sent;
 	int64_t latency_ns; // round trip of the newest answered keepalive ping, or 0
+	uint64_t bytes_ahead; // read, after TLS, while paused or not polled
 } aiows_conn_stats_t;
 
 // aiows_conn_stats fills *stats_out, whose size the caller sets.

@@ -284,6 +284,7 @@ func (c *Conn) becomeOpen(now int64, rest []byte) {
 	c.due.open = true
 	c.readAt = now
 	c.alive.start(c, now)
+	c.loop.watch()
 	c.retime()
 	if len(rest) > 0 {
 		block := c.loop.mem.alloc(len(rest))

@@ -339,6 +339,6 @@ func TestCloseWhileHeldInUserSpace(t *testing.T) {
 		_ = c.Close(1000, "")
 		h.while("Close", func() bool { return len(h.take(EventClosing)) == 1 })
 		p.socket.Close()
-		h.closed(1000, 1000, FlagClean, "")
+		h.closed(1000, 1000, FlagClean|FlagPeer, "") // it was answered as it came
 	})
 }

@@ -67,6 +67,7 @@ type Conn struct {
 	freed   atomic.Bool // Free was called
 	aborted atomic.Bool // Abort was called
 	paused  atomic.Bool
+	leaving atomic.Bool // Close was called
 	// outOfMemory is set when bytes that were accepted could not be kept: the stream
 	// has a hole, so the connection has to end.
 	outOfMemory atomic.Bool
@@ -92,6 +93,7 @@ type due struct {
 type counters struct {
 	messagesReceived, messagesSent atomic.Uint64
 	framesReceived, framesSent     atomic.Uint64
+	readAhead                      atomic.Uint64 // bytes
 	latency                        atomic.Int64
 }
 
@@ -128,8 +130,9 @@ func (c *Conn) Err() *Error {
 	return c.err
 }
 
-// Pause stops the delivery of messages after the batch in hand. The descriptor
-// leaves epoll when it next turns readable, so that a short pause costs nothing.
+// Pause stops the delivery of messages after the batch in hand. What arrives is read
+// ahead, and control frames are answered, until ConnOptions.ReadAhead is reached; a
+// pause that is shorter than that costs no system call.
 func (c *Conn) Pause() error {
 	if c.Ended() {
 		return CodeClosed
@@ -210,7 +213,7 @@ func (c *Conn) attend(now int64) {
 		c.closeProgress(now)
 		if !c.held() {
 			c.parked.Store(false)
-			c.out.setReading(!c.reader.eof)
+			c.out.setReading(!c.reader.eof && !c.reader.stopped)
 		}
 		c.checkWritable()
 	}
@@ -252,7 +255,7 @@ func (c *Conn) socketReady(events uint32, now int64, b *batch) {
 	case c.due.open: // precedes what is read
 	case c.held():
 		if c.park() {
-			c.out.setReading(false)
+			c.holdBack(now)
 		}
 	case len(c.reader.rest) == 0:
 		c.readable(now, b)
@@ -261,10 +264,19 @@ func (c *Conn) socketReady(events uint32, now int64, b *batch) {
 	c.deliver(now, b)
 }
 
-// held reports that the host's pause stands. After our Close it does not: the
-// peer's Close must be reached.
+// held reports that the host's pause stands. After Close it does not: the peer's
+// Close must be reached.
 func (c *Conn) held() bool {
-	return c.paused.Load() && !c.writer.closeSent.Load()
+	return c.paused.Load() && !c.leaving.Load() && !c.reader.discard
+}
+
+// holdBack serves a readable socket without telling what came.
+func (c *Conn) holdBack(now int64) {
+	if c.opts.ReadAhead == 0 {
+		c.out.setReading(false)
+		return
+	}
+	c.readAhead(now)
 }
 
 // plainlyReading reports that nothing but arriving data can be of interest.
@@ -311,12 +323,14 @@ func (c *Conn) tell(now int64, b *batch) {
 	}
 	if len(c.reader.rest) > 0 {
 		if c.held() && c.park() {
+			c.serveRest(now)
 			return
 		}
 		c.parseRest(b)
 	}
 	if c.reader.more && len(c.reader.rest) == 0 && !c.reader.eof && c.phase == phaseOpen && !b.spent() {
 		if c.held() && c.park() {
+			c.holdBack(now)
 			return
 		}
 		c.pull(now, b)

@@ -175,6 +175,7 @@ func (c *Conn) Close(code int, reason string) error {
 	case StateClosed:
 		return CodeClosed
 	}
+	c.leaving.Store(true)
 	c.wmu.Lock()
 	if !c.writer.closeSent.Load() {
 		c.state.CompareAndSwap(int32(StateOpen), int32(StateClosing))

@@ -19,24 +19,35 @@ type ending struct {
 // peerClosed serves the peer's Close frame. What follows it on the wire is ignored.
 func (c *Conn) peerClosed(code wire.CloseCode, reason []byte, b *batch) {
 	c.reader.discard = true
-	c.ending.received, c.ending.reason = code, string(reason)
-	c.ending.peerFirst = !c.writer.closeSent.Load()
-	c.state.Store(int32(StateClosing))
 	e := b.next(c, EventClosing)
 	e.Code = int32(code)
 	e.setData(c.loop.arena.keep(reason))
+	c.closeArrived(code, reason, c.readAt)
+}
+
+// closeArrived answers the peer's Close frame, once.
+func (c *Conn) closeArrived(code wire.CloseCode, reason []byte, now int64) {
+	if c.ending.received != 0 {
+		return
+	}
+	c.ending.received, c.ending.reason = code, string(reason)
+	c.ending.peerFirst = !c.writer.closeSent.Load()
+	c.state.Store(int32(StateClosing))
+	if c.err != nil && c.err.Code == CodeLost { // the end of the stream was read first
+		c.err = nil
+	}
 	if c.opts.AutoClose {
 		c.control.setClose(code, "")
 		c.flushControl()
 	}
-	c.closeProgress(c.readAt)
+	c.closeProgress(now)
 }
 
 // fail fails the connection (RFC 6455 7.1.7): say why, stop listening, wait for the
 // peer to leave.
 func (c *Conn) fail(code wire.CloseCode, e *Error) {
 	c.reader.discard, c.reader.more = true, false
-	if c.err == nil {
+	if c.err == nil || c.err.Code == CodeLost { // the end of the stream was read first
 		c.err = e
 	}
 	c.state.Store(int32(StateClosing))
@@ -80,7 +91,7 @@ func (c *Conn) closeExpired() {
 	if c.err == nil && c.ending.received == 0 {
 		c.err = &Error{Code: CodeTimeout, Text: "no close frame came within " + c.opts.CloseTimeout.Round(time.Millisecond).String()}
 	}
-	c.reader.drop()
+	c.reader.more = false // what was read is still told
 	c.finish()
 }
 

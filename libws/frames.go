@@ -183,7 +183,7 @@ func (c *Conn) frameDone(b *batch) bool {
 // tellMessage emits a message, unless the host closed while it had paused.
 func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batch) {
 	c.counters.messagesReceived.Add(1)
-	if c.paused.Load() && c.writer.closeSent.Load() {
+	if c.paused.Load() && c.leaving.Load() {
 		return
 	}
 	e := b.next(c, EventMessage)
@@ -194,15 +194,16 @@ func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batc
 
 // controlFrame serves a Ping, Pong or Close (RFC 6455 5.5).
 func (c *Conn) controlFrame(op wire.Opcode, payload []byte, b *batch) {
+	served := c.reader.wasServed()
 	switch op {
 	case wire.OpPing:
-		if c.opts.AutoPong {
+		if c.opts.AutoPong && !served {
 			c.control.setPong(payload)
 			c.flushControl()
 		}
 		b.next(c, EventPing).setData(payload)
 	case wire.OpPong:
-		if !c.alive.answered(c, payload) {
+		if !c.alive.answered(c, payload, c.readAt) {
 			b.next(c, EventPong).setData(payload)
 		}
 	case wire.OpClose:

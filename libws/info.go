@@ -132,6 +132,7 @@ type ConnStats struct {
 	MessagesReceived, MessagesSent uint64
 	FramesReceived, FramesSent     uint64
 	BytesReceived, BytesSent       uint64 // by the socket, before TLS
+	ReadAhead                      uint64 // bytes, after TLS, that came before the host wanted them
 	Latency                        time.Duration
 }
 
@@ -142,7 +143,8 @@ func (c *Conn) Stats() ConnStats {
 		MessagesReceived: n.messagesReceived.Load(), MessagesSent: n.messagesSent.Load(),
 		FramesReceived: n.framesReceived.Load(), FramesSent: n.framesSent.Load(),
 		BytesReceived: c.bytesReceived.Load(), BytesSent: c.out.sent.Load(),
-		Latency: time.Duration(n.latency.Load()),
+		ReadAhead: n.readAhead.Load(),
+		Latency:   time.Duration(n.latency.Load()),
 	}
 }
 

@@ -28,12 +28,12 @@ func (k *keepalive) start(c *Conn, now int64) {
 
 // answered reports that payload belongs to a ping of ours, also to one that was
 // given up meanwhile.
-func (k *keepalive) answered(c *Conn, payload []byte) bool {
+func (k *keepalive) answered(c *Conn, payload []byte, at int64) bool {
 	if k.count == 0 || len(payload) != 8 || binary.BigEndian.Uint32(payload) != k.tag {
 		return false
 	}
 	if k.sentAt != 0 && binary.BigEndian.Uint32(payload[4:]) == k.count {
-		c.counters.latency.Store(max(c.readAt-k.sentAt, 1))
+		c.counters.latency.Store(max(at-k.sentAt, 1))
 		k.sentAt, k.deadline = 0, 0
 	}
 	return true
@@ -54,7 +54,7 @@ func (c *Conn) retime() {
 }
 
 // expire serves whatever deadline has passed.
-func (c *Conn) expire(now int64, b *batch) {
+func (c *Conn) expire(now int64) {
 	due := func(t int64) bool { return t != 0 && t <= now }
 	switch {
 	case c.phase >= phaseDone:
@@ -74,7 +74,7 @@ func (c *Conn) expire(now int64, b *batch) {
 	case c.State() != StateOpen: // closing: no more pings
 		c.alive.next, c.alive.deadline = 0, 0
 	default:
-		if due(c.alive.deadline) && !c.pongMissing(now, b) {
+		if due(c.alive.deadline) && !c.pongMissing(now) {
 			return
 		}
 		if due(c.alive.next) {
@@ -85,22 +85,14 @@ func (c *Conn) expire(now int64, b *batch) {
 }
 
 // pongMissing decides what a passed deadline means; false: the connection ended.
-func (c *Conn) pongMissing(now int64, b *batch) bool {
+func (c *Conn) pongMissing(now int64) bool {
 	k := &c.alive
-	if c.bytesReceived.Load() != k.heard {
-		k.sentAt, k.deadline = 0, 0
-		return true
+	if c.bytesReceived.Load() == k.heard {
+		if c.readAhead(now); c.unread() {
+			k.deadline = now + int64(c.opts.PingTimeout)
+			return true
+		}
 	}
-	if c.paused.Load() || len(c.reader.rest) > 0 || c.due.open {
-		k.deadline = now + int64(c.opts.PingTimeout)
-		return true
-	}
-	if b.full() || c.loop.arena.room(minRead) == nil {
-		k.deadline = now + int64(time.Millisecond) // the socket was not read yet
-		return true
-	}
-	b.allot(false)
-	c.pull(now, b)
 	if c.bytesReceived.Load() != k.heard {
 		k.sentAt, k.deadline = 0, 0
 		c.loop.queue(c)

@@ -1,6 +1,7 @@
 package libws
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -92,11 +93,14 @@ func TestAnythingIsLife(t *testing.T) {
 // TestBusyHost: the host does not poll for longer than the ping timeout, while the
 // answer waits in the socket, of one connection or of many with much to read.
 func TestBusyHost(t *testing.T) {
-	inBothRoles(t, pinging(10*time.Millisecond, 20*time.Millisecond), func(h *host, c *Conn, p *peer) {
+	inBothRoles(t, pinging(hang, hang), func(h *host, c *Conn, p *peer) {
 		for range 3 {
-			h.async("a ping", func() { p.skipTo(wire.OpPing) })
 			p.send(1, "alive")
-			time.Sleep(50 * time.Millisecond)
+			h.readable(hang)
+			h.loop.mu.Lock()
+			c.alive.sentAt, c.alive.heard, c.alive.deadline = 1, c.bytesReceived.Load(), 1
+			c.retime()
+			h.loop.mu.Unlock()
 			h.until(EventMessage, 1)
 			if c.State() != StateOpen {
 				p.t.Fatalf("state %d: %v", c.State(), c.Err())
@@ -108,7 +112,7 @@ func TestBusyHost(t *testing.T) {
 		const count = 12
 		conns, peers := make([]*Conn, count), make([]*peer, count)
 		for i := range conns {
-			conns[i], peers[i] = h.client(nil, pinging(300*time.Millisecond, 20*time.Millisecond), nil)
+			conns[i], peers[i] = h.client(nil, pinging(hang, hang), nil)
 			conns[i].SetHandle(uint64(10 + i))
 		}
 		for _, p := range peers {
@@ -133,11 +137,33 @@ func TestBusyHost(t *testing.T) {
 	})
 }
 
-// TestPausedKeepalive: while the host holds reading back no deadline ends anything; it
-// counts again afterwards.
-func TestPausedKeepalive(t *testing.T) {
+// TestPausedDeadPeer: a pause saves nobody whose answer would have been read.
+func TestPausedDeadPeer(t *testing.T) {
 	inBothRoles(t, pinging(10*time.Millisecond, 20*time.Millisecond), func(h *host, c *Conn, p *peer) {
 		_ = c.Pause()
+		h.until(EventClosed, 1)
+		if err := c.Err(); err == nil || err.Code != CodeKeepalive {
+			p.t.Errorf("error %+v", err)
+		}
+	})
+}
+
+// TestPausedKeepalive: while nothing is read no deadline ends anything, be it that
+// nothing is to be read ahead or that enough was; it counts again afterwards.
+func TestPausedKeepalive(t *testing.T) {
+	for _, ahead := range []uint64{0, 1000} {
+		t.Run(fmt.Sprintf("ahead %d", ahead), func(t *testing.T) { pausedKeepalive(t, ahead) })
+	}
+}
+
+func pausedKeepalive(t *testing.T, ahead uint64) {
+	options := func(o *ConnOptions) {
+		pinging(10*time.Millisecond, 20*time.Millisecond)(o)
+		o.ReadAhead = ahead
+	}
+	inBothRoles(t, options, func(h *host, c *Conn, p *peer) {
+		_ = c.Pause()
+		p.write(p.frame(2, true, make([]byte, 10000)))
 		for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
 			h.poll(5 * time.Millisecond)
 		}

@@ -139,8 +139,8 @@ func (ln *Listener) unwatch() {
 }
 
 // timer and expire make Listener a timed: it rests while no descriptor is left.
-func (ln *Listener) timer() *timer        { return &ln.alarm }
-func (ln *Listener) expire(int64, *batch) { _ = ln.watch() }
+func (ln *Listener) timer() *timer { return &ln.alarm }
+func (ln *Listener) expire(int64)  { _ = ln.watch() }
 
 // acceptable takes the connections that wait.
 func (ln *Listener) acceptable(now int64) {

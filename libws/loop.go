@@ -47,6 +47,7 @@ type Loop struct {
 	socketsFirst bool            // the last Poll had no room for all of the sockets
 	arena        arena
 	cipher       []byte // ciphertext of the connection being read
+	scratch      []byte // what is being read ahead
 	timers       timers
 
 	postMu    sync.Mutex // a leaf lock: posted, woken, shut
@@ -60,6 +61,9 @@ type Loop struct {
 	sent     atomic.Uint64
 	polls    uint64
 	events   uint64
+	stalls   uint64
+	dog      *watchdog
+	patience time.Duration // of the watchdog; set before the first connection opens
 }
 
 // slot is an entry of the table that epoll's tags index. The generation tells a
@@ -75,6 +79,7 @@ type LoopStats struct {
 	Connections, Listeners   int
 	Blocks, BlockBytes       uint64
 	Polls, Events            uint64
+	Stalls                   uint64 // times that the watchdog stepped in
 	BytesReceived, BytesSent uint64
 }
 
@@ -102,7 +107,7 @@ func NewLoop(o LoopOptions) (*Loop, error) {
 	if o.Allocator == nil {
 		o.Allocator = goHeap{}
 	}
-	l := &Loop{opts: o, poller: p}
+	l := &Loop{opts: o, poller: p, patience: stallAfter}
 	l.mem.Allocator = o.Allocator
 	l.arena.mem = &l.mem
 	l.timers.fire = l.nudge
@@ -254,7 +259,7 @@ func (l *Loop) Stats() LoopStats {
 	s := LoopStats{
 		Connections: l.conns, Listeners: l.lns,
 		Blocks: uint64(l.mem.blocks.Load()), BlockBytes: uint64(l.mem.bytes.Load()),
-		Polls: l.polls, Events: l.events,
+		Polls: l.polls, Events: l.events, Stalls: l.stalls,
 		BytesReceived: l.received.Load(), BytesSent: l.sent.Load(),
 	}
 	for i := range l.slots {
@@ -272,9 +277,15 @@ func (l *Loop) Trim() {
 	defer l.mu.Unlock()
 	if !l.closed {
 		l.arena.trim()
-		if l.cipher != nil {
-			l.mem.free(l.cipher)
-			l.cipher = nil
+		l.freeBuffers()
+	}
+}
+
+func (l *Loop) freeBuffers() {
+	for _, b := range [...]*[]byte{&l.cipher, &l.scratch} {
+		if *b != nil {
+			l.mem.free(*b)
+			*b = nil
 		}
 	}
 }
@@ -340,9 +351,9 @@ func (l *Loop) Close() {
 	l.ready, l.again = nil, nil
 	l.timers.stop()
 	l.arena.release()
-	if l.cipher != nil {
-		l.mem.free(l.cipher)
-		l.cipher = nil
+	l.freeBuffers()
+	if l.dog != nil {
+		l.dog.stop()
 	}
 	for _, fd := range l.poller.FDs() {
 		untrack(fd)

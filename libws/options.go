@@ -34,6 +34,9 @@ type LoopOptions struct {
 	Log func(level LogLevel, text string)
 	// Logs tells whether Log does anything with lines of a level; nil: it does.
 	Logs func(level LogLevel) bool
+	// NoWatchdog leaves everything to Poll: while the host does not call it, pings
+	// wait and backlogs stay.
+	NoWatchdog bool
 }
 
 // LogLevel orders log lines, with the values of AIOWS_LOG_*.
@@ -57,6 +60,7 @@ type ConnOptions struct {
 	MaxFragments   uint32
 	WriteHigh      uint64
 	WriteLow       uint64
+	ReadAhead      uint64 // bytes, while the connection is paused or the host does not poll
 }
 
 // DefaultConnOptions returns what a connection uses unless told otherwise.
@@ -70,6 +74,7 @@ func DefaultConnOptions() ConnOptions {
 		MaxMessageSize: 1 << 20,
 		WriteHigh:      64 << 10,
 		WriteLow:       16 << 10,
+		ReadAhead:      1 << 20,
 	}
 }
 

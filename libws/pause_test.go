@@ -11,14 +11,27 @@ import (
 // pausedWakeups is more than a pause may cost: leaving epoll takes one or two.
 const pausedWakeups = 10
 
+// withAndWithout runs f with the usual reading ahead and with none.
+func withAndWithout(t *testing.T, f func(t *testing.T, ahead uint64)) {
+	for _, ahead := range []uint64{DefaultConnOptions().ReadAhead, 0} {
+		t.Run(fmt.Sprintf("ahead %d", ahead), func(t *testing.T) { f(t, ahead) })
+	}
+}
+
 // TestPausedConnectionSleeps: whatever a peer does to a paused connection, the
-// descriptor does not keep turning readable.
+// descriptor does not keep turning readable. What reads ahead is told of an end that
+// nothing precedes.
 func TestPausedConnectionSleeps(t *testing.T) {
+	withAndWithout(t, pausedConnectionSleeps)
+}
+
+func pausedConnectionSleeps(t *testing.T, ahead uint64) {
 	for _, test := range []struct {
 		name string
+		ends bool
 		do   func(h *host, c *Conn, p *peer)
 	}{
-		{"flood", func(h *host, c *Conn, p *peer) {
+		{"flood", false, func(h *host, c *Conn, p *peer) {
 			go func() {
 				for {
 					if _, err := p.stream.Write(p.frame(2, true, make([]byte, 10000))); err != nil {
@@ -27,18 +40,23 @@ func TestPausedConnectionSleeps(t *testing.T) {
 				}
 			}()
 		}},
-		{"reset", func(h *host, c *Conn, p *peer) { p.reset() }},
-		{"end", func(h *host, c *Conn, p *peer) { p.socket.Close() }},
-		{"reset with a backlog", func(h *host, c *Conn, p *peer) { h.clog(c); p.reset() }},
-		{"end with a backlog", func(h *host, c *Conn, p *peer) { h.clog(c); _ = p.socket.CloseWrite() }},
-		{"data with a backlog", func(h *host, c *Conn, p *peer) { h.clog(c); p.send(1, "x") }},
+		{"reset", true, func(h *host, c *Conn, p *peer) { p.reset() }},
+		{"end", true, func(h *host, c *Conn, p *peer) { p.socket.Close() }},
+		{"reset with a backlog", true, func(h *host, c *Conn, p *peer) { h.clog(c); p.reset() }},
+		{"end with a backlog", true, func(h *host, c *Conn, p *peer) { h.clog(c); _ = p.socket.CloseWrite() }},
+		{"data with a backlog", false, func(h *host, c *Conn, p *peer) { h.clog(c); p.send(1, "x") }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+			inBothRoles(t, readingAhead(ahead), func(h *host, c *Conn, p *peer) {
 				if err := c.Pause(); err != nil {
 					p.t.Fatal(err)
 				}
 				test.do(h, c, p)
+				if ahead > 0 && test.ends {
+					h.until(EventClosed, 1)
+				} else if ahead > 0 {
+					h.settled()
+				}
 				if n := h.wakeups(60 * time.Millisecond); n > pausedWakeups {
 					p.t.Errorf("%d wake-ups while paused", n)
 				}
@@ -48,10 +66,9 @@ func TestPausedConnectionSleeps(t *testing.T) {
 				if err := c.Resume(); err != nil {
 					p.t.Fatal(err)
 				}
-				switch test.name {
-				case "flood", "data with a backlog":
+				if !test.ends {
 					h.until(EventMessage, 1)
-				default:
+				} else if ahead == 0 {
 					h.until(EventClosed, 1)
 				}
 				p.socket.Close()
@@ -96,9 +113,13 @@ func TestPauseAndResume(t *testing.T) {
 	})
 }
 
-// TestPausedPeerIsHeldBack: the bytes stay in the sockets.
+// TestPausedPeerIsHeldBack: what exceeds the read-ahead stays in the sockets.
 func TestPausedPeerIsHeldBack(t *testing.T) {
-	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+	withAndWithout(t, pausedPeerIsHeldBack)
+}
+
+func pausedPeerIsHeldBack(t *testing.T, ahead uint64) {
+	inBothRoles(t, readingAhead(ahead), func(h *host, c *Conn, p *peer) {
 		_ = c.Pause()
 		before := h.loop.Stats()
 		go func() {
@@ -108,10 +129,20 @@ func TestPausedPeerIsHeldBack(t *testing.T) {
 				}
 			}
 		}()
+		if ahead > 0 {
+			h.while("the queue being full", c.stopped)
+		}
 		h.settled()
 		after := h.loop.Stats()
-		if n := after.BytesReceived - before.BytesReceived; n > 0 {
-			p.t.Errorf("%d bytes read while paused", n)
+		most := ahead
+		if ahead > 0 {
+			most += chunkSize // ciphertext that is not decrypted yet
+		}
+		if n := after.BytesReceived - before.BytesReceived; n > most || ahead > 0 && n < ahead/2 {
+			p.t.Errorf("%d bytes read while paused, expected up to %d", n, ahead)
+		}
+		if n := c.Stats().ReadAhead; n > ahead {
+			p.t.Errorf("%d bytes queued, expected up to %d", n, ahead)
 		}
 		p.socket.Close()
 	})
@@ -184,4 +215,15 @@ func TestIdleLoopSleeps(t *testing.T) {
 			p.t.Errorf("%d wake-ups for a backlog that cannot move", n)
 		}
 	})
+}
+
+// stopped reports that reading ahead came to its limit.
+func (c *Conn) stopped() bool {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	return c.reader.stopped
+}
+
+func readingAhead(n uint64) func(*ConnOptions) {
+	return func(o *ConnOptions) { o.ReadAhead = n }
 }

@@ -178,15 +178,20 @@ func (h *host) server(secure *testTLS, change func(*ConnOptions), tail []byte) (
 
 // inBothRoles runs f with a connection of ours in either role, over ws and wss.
 func inBothRoles(t *testing.T, change func(*ConnOptions), f func(h *host, c *Conn, p *peer)) {
+	inBothRolesOf(t, func(t *testing.T) *host { return newHost(t) }, change, f)
+}
+
+// inBothRolesOf is inBothRoles with hosts of a kind.
+func inBothRolesOf(t *testing.T, made func(t *testing.T) *host, change func(*ConnOptions), f func(h *host, c *Conn, p *peer)) {
 	overBoth(t, func(t *testing.T, secure *testTLS) {
 		t.Run("client", func(t *testing.T) {
-			h := newHost(t)
+			h := made(t)
 			c, p := h.client(secure, change, nil)
 			p.t = t
 			f(h, c, p)
 		})
 		t.Run("server", func(t *testing.T) {
-			h := newHost(t)
+			h := made(t)
 			c, p := h.server(secure, change, nil)
 			p.t = t
 			f(h, c, p)

@@ -71,7 +71,7 @@ func (l *Loop) Poll(events []Event, try bool) (n int, woke bool, err error) {
 	now := clock()
 	b := batch{events: events}
 
-	l.timers.run(now, &b)
+	l.timers.run(now)
 	if l.attention.Load() {
 		woke = l.attend(now)
 	}

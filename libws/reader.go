@@ -48,6 +48,9 @@ type reader struct {
 	pos       int
 	text      wire.UTF8
 
+	ahead   *ahead // what follows rest
+	stopped bool   // the queue is full: the socket is not read
+
 	discard bool // after the peer's Close or a broken rule: bytes no longer matter
 	eof     bool
 	more    bool   // TLS may hold decrypted bytes
@@ -173,9 +176,20 @@ func (c *Conn) keepRest(rest []byte, ch *chunk) {
 // parseRest goes on with what the last batch had no room for.
 func (c *Conn) parseRest(b *batch) {
 	r := &c.reader
-	r.rest = c.parse(r.rest, b)
-	if len(r.rest) == 0 {
+	for {
+		if r.rest = c.parse(r.rest, b); len(r.rest) > 0 {
+			break
+		}
 		r.letGo(&c.loop.arena)
+		if !c.nextPiece() {
+			break
+		}
+	}
+	if len(r.rest) == 0 {
+		if r.stopped {
+			r.stopped = false
+			c.out.setReading(!r.eof)
+		}
 	} else if r.chunk != nil && len(r.rest) < keepInPlace {
 		ch, rest := r.chunk, r.rest
 		r.chunk, r.rest = nil, nil
@@ -201,6 +215,7 @@ func (r *reader) letGo(a *arena) {
 // drop forgets what was not told.
 func (r *reader) drop() {
 	r.letGo(&r.conn.loop.arena)
+	r.dropAhead()
 	r.ncarry = 0
 	r.discard, r.more = true, false
 }

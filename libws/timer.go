@@ -19,7 +19,7 @@ type timers struct {
 // timed is something with a deadline.
 type timed interface {
 	timer() *timer
-	expire(now int64, b *batch) // called with the loop lock held once at has passed
+	expire(now int64) // called with the loop lock held once at has passed
 }
 
 // timer is the heap entry of a timed.
@@ -69,7 +69,7 @@ func (ts *timers) set(t timed, at int64) {
 }
 
 // run expires what is due.
-func (ts *timers) run(now int64, b *batch) {
+func (ts *timers) run(now int64) {
 	for len(ts.heap) > 0 {
 		t := ts.heap[0]
 		if t.timer().at > now {
@@ -77,7 +77,7 @@ func (ts *timers) run(now int64, b *batch) {
 		}
 		heap.Pop(&ts.heap)
 		t.timer().at = 0
-		t.expire(now, b)
+		t.expire(now)
 	}
 }
 

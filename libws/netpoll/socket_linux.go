@@ -80,3 +80,10 @@ func Close(fd int) {
 	_ = unix.Shutdown(fd, unix.SHUT_RDWR)
 	_ = unix.Close(fd)
 }
+
+// Waiting reports whether fd has bytes, its end or an error to be read.
+func Waiting(fd int) bool {
+	var b [1]byte
+	_, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1, unix.MSG_PEEK, 0, 0)
+	return !Again(e)
+}

@@ -159,8 +159,8 @@ async def test_slow_reader_holds_the_server_back(
             most = max(most, ws.queued)
             message = await ws.recv()
             assert int.from_bytes(message[:4], "big") == expected
-        # Eight, and the batch that goes beyond them: 128 events at most.
-        assert 8 < most <= 8 + 128
+        # Eight, and the batch that goes beyond them: 256 events at most.
+        assert 8 < most <= 8 + 256
 
 
 @two_styles

@@ -41,6 +41,7 @@ static const Field conn_stats_fields[] = {
 	FIELD(aiows_conn_stats_t, bytes_received, FIELD_UINT64),
 	FIELD(aiows_conn_stats_t, bytes_sent, FIELD_UINT64),
 	FIELD(aiows_conn_stats_t, latency_ns, FIELD_INT64),
+	FIELD(aiows_conn_stats_t, bytes_ahead, FIELD_UINT64),
 	{ NULL, 0, 0, 0 },
 };
 
@@ -54,6 +55,7 @@ static const Field loop_stats_fields[] = {
 	FIELD(aiows_loop_stats_t, events, FIELD_UINT64),
 	FIELD(aiows_loop_stats_t, bytes_received, FIELD_UINT64),
 	FIELD(aiows_loop_stats_t, bytes_sent, FIELD_UINT64),
+	FIELD(aiows_loop_stats_t, stalls, FIELD_UINT64),
 	{ NULL, 0, 0, 0 },
 };
 
