@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,13 +36,14 @@ static int started;
 
 // ---------------------------------------------------------------- descriptors
 
-// A bitmap by descriptor, in leaves of 2^20: the first covers what a system
-// allows by default (fs.nr_open), the others are allocated when needed.
-#define LEAF_BITS 20
-#define LEAF_WORDS ((size_t)1 << (LEAF_BITS - 6))
+// What is open under each number, in leaves that are allocated when needed, the first
+// aside: a forked child reads the table, whatever other threads were doing to it.
+// Zero: nothing of ours.
+#define LEAF_BITS 16
+#define LEAF_FDS ((size_t)1 << LEAF_BITS)
 #define LEAVES ((size_t)1 << (31 - LEAF_BITS))
 
-static uint64_t first_leaf[LEAF_WORDS];
+static uint64_t first_leaf[LEAF_FDS];
 static uint64_t *leaves[LEAVES] = { first_leaf };
 static int highest = -1;
 
@@ -51,13 +53,23 @@ static uint64_t *leaf_of(int fd)
 	uint64_t *leaf = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
 	if (leaf != NULL)
 		return leaf;
-	uint64_t *fresh = calloc(LEAF_WORDS, sizeof *fresh);
+	uint64_t *fresh = calloc(LEAF_FDS, sizeof *fresh);
 	if (fresh == NULL)
 		return NULL;
 	if (__atomic_compare_exchange_n(slot, &leaf, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return fresh;
 	free(fresh);
 	return leaf;
+}
+
+// identity tells the file under a number from the next owner's: inode and type. A
+// socket that Go's own poller has is closed without a word, and its entry stays.
+static uint64_t identity(int fd)
+{
+	struct stat s;
+	if (fstat(fd, &s) != 0)
+		return 0;
+	return (uint64_t)s.st_ino << 4 | (s.st_mode & S_IFMT) >> 12;
 }
 
 void gate_fd(int fd, int open)
@@ -67,16 +79,11 @@ void gate_fd(int fd, int open)
 	uint64_t *leaf = leaf_of(fd);
 	if (leaf == NULL)
 		return;
-	uint64_t *word = &leaf[((size_t)fd >> 6) & (LEAF_WORDS - 1)];
-	uint64_t bit = (uint64_t)1 << (fd & 63);
-	if (!open) {
-		__atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
-		return;
-	}
-	__atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+	__atomic_store_n(&leaf[(size_t)fd % LEAF_FDS], open ? identity(fd) : 0, __ATOMIC_RELAXED);
 	int seen = __atomic_load_n(&highest, __ATOMIC_RELAXED);
-	while (seen < fd && !__atomic_compare_exchange_n(&highest, &seen, fd, 1, __ATOMIC_RELAXED,
-	                                                 __ATOMIC_RELAXED)) {
+	while (open && seen < fd &&
+	       !__atomic_compare_exchange_n(&highest, &seen, fd, 1, __ATOMIC_RELAXED,
+	                                    __ATOMIC_RELAXED)) {
 	}
 }
 
@@ -84,12 +91,12 @@ void gate_fd(int fd, int open)
 // the parent's connections.
 static void close_inherited(void)
 {
-	for (int base = 0; base <= highest; base += 64) {
+	for (int base = 0; base <= highest; base += (int)LEAF_FDS) {
 		uint64_t *leaf = leaves[base >> LEAF_BITS];
-		uint64_t word = leaf ? leaf[((size_t)base >> 6) & (LEAF_WORDS - 1)] : 0;
-		for (; word != 0; word &= word - 1)
-			close(base + __builtin_ctzll(word));
-		if (base > INT32_MAX - 64)
+		for (int i = 0; leaf != NULL && i < (int)LEAF_FDS && base + i <= highest; i++)
+			if (leaf[i] != 0 && leaf[i] == identity(base + i))
+				close(base + i);
+		if (base > INT32_MAX - (int)LEAF_FDS)
 			break;
 	}
 }

@@ -27,7 +27,8 @@ void gate_poison(void);
 // gate_started tells that every Go package is initialised.
 void gate_started(void);
 
-// gate_fd adds or removes a descriptor that a forked child closes.
+// gate_fd adds or removes a descriptor that a forked child closes. A socket may be
+// left in when it is closed: the child closes only what is the same file still.
 void gate_fd(int fd, int open);
 
 // gate_memory returns the bytes of memory of the machine, or 0.

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 
 	"aiows/libws"
+	"aiows/libws/dial"
 )
 
 const version = C.AIOWS_VERSION_TEXT
@@ -34,6 +35,7 @@ func init() {
 	runtime.GOMAXPROCS(2*runtime.NumCPU() + 2)
 
 	libws.FDHook = func(fd int, open bool) { C.gate_fd(C.int(fd), C.int(truth(open))) }
+	dial.SocketHook = func(fd int) { C.gate_fd(C.int(fd), 1) }
 	libws.PanicHook = func(reason any) { poison(reason, debug.Stack()) }
 	C.gate_started()
 }

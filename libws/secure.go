@@ -127,6 +127,9 @@ func (h *tlsHandshake) do() {
 func (h *tlsHandshake) secure() error {
 	file := os.NewFile(uintptr(h.fd), "")
 	conn, err := net.FileConn(file)
+	if err == nil {
+		dial.Announce(conn)
+	}
 	untrack(h.fd)
 	_ = file.Close()
 	if err != nil {

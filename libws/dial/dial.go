@@ -68,7 +68,7 @@ func Dial(ctx context.Context, o *Options) (*Socket, error) {
 		}
 	}
 
-	var d net.Dialer
+	d := net.Dialer{Resolver: resolver, Control: control}
 	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		op := OpConnect

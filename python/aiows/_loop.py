@@ -39,8 +39,11 @@ class Driver:
         core: The core loop.
         connections: Those that are opening, open or closing.
         servers: Those that listen.
+        inherited: Whether this process is a forked child, to which none of it belongs.
 
     """
+
+    inherited = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -232,4 +235,5 @@ def after_fork() -> None:
     for driver in _living():
         for server in driver.servers:
             server._forked()
+        driver.inherited = driver._closed = True
     _drivers.clear()

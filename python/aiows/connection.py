@@ -63,9 +63,9 @@ class Connection(_core.Connection):
     connection is closed.
 
     As an asynchronous context manager it is closed on leaving, with 1000, or
-    1011 when an exception is the reason. As an asynchronous iterator it yields
-    messages until the connection is closed in order, and raises
-    ConnectionClosedError after another end.
+    1011 when an exception is the reason; a forked child leaves it to the parent.
+    As an asynchronous iterator it yields messages until the connection is closed
+    in order, and raises ConnectionClosedError after another end.
 
     ``await recv(decode=None)`` returns the next message: str for text, bytes
     for binary; decode=True makes str and decode=False bytes of either.
@@ -244,6 +244,8 @@ class Connection(_core.Connection):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._driver.inherited:
+            return
         if exc_type is None:
             await self.close()
         elif exc_type is GeneratorExit:
@@ -322,6 +324,8 @@ class Connection(_core.Connection):
         """Wait for the end of the connection, whoever closes it."""
         if self._ended:
             return
+        if self._driver.inherited:
+            self._driver.core.fileno()  # raises, and says why
         if self._close_waiter is None:
             self._close_waiter = self._loop.create_future()
         await asyncio.shield(self._close_waiter)

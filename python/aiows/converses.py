@@ -236,6 +236,8 @@ class AioWebSocket:
             if self.converse is not None:
                 self.converse.connection._abort()
             return
+        if self.converse is not None and self.converse.connection._driver.inherited:
+            return
         if exc_type is not None:
             self._leaving_code = CloseCode.INTERNAL_ERROR
         await self.close_connection()

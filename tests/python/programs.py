@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +25,7 @@ class Program:
     """A program, from its source; its output is read when it ends."""
 
     def __init__(self, folder: Path, source: str, *arguments: str, **variables: str) -> None:
+        folder.mkdir(exist_ok=True)
         path = folder / "program.py"
         path.write_text(textwrap.dedent(source))
         self._process = subprocess.Popen(
@@ -80,3 +83,23 @@ def run(folder: Path, source: str, *arguments: str, **variables: str) -> Any:
         status, output, errors = program.end()
     assert (status, errors) == (0, ""), f"status {status}, {output!r}, {errors}"
     return json.loads(output)
+
+
+def run_all(
+    folder: Path, sources: Mapping[str, str], *arguments: str, **variables: str
+) -> dict[str, Any]:
+    """Run programs side by side, each as run does; return the JSON of each."""
+    with ExitStack() as stack:
+        programs = {
+            name: stack.enter_context(
+                Program(folder / name.replace(" ", "_"), source, *arguments, **variables)
+            )
+            for name, source in sources.items()
+        }
+        ends = {name: program.end() for name, program in programs.items()}
+    failed = {name: end for name, end in ends.items() if (end[0], end[2]) != (0, "")}
+    assert not failed, "".join(
+        f"\n{name}: status {status}, {output!r}\n{errors}"
+        for name, (status, output, errors) in failed.items()
+    )
+    return {name: json.loads(output) for name, (_, output, _) in ends.items()}

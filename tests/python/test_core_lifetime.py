@@ -284,7 +284,7 @@ def test_use_then_fork() -> None:
                     try:
                         for call in (lambda: conn.send_nowait("x"), conn.info,
                                      lambda: _core.Loop(c.asyncio_loop), c.loop.fileno,
-                                     c.loop.ready):
+                                     lambda: conn.recv().send(None)):
                             try:
                                 call()
                             except RuntimeError as error:

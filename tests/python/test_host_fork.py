@@ -92,7 +92,8 @@ async def main():
 
         def child():
             coroutines = {{
-                "send": lambda: ws.send("x"), "recv": lambda: ws.recv(), "ping": lambda: ws.ping()
+                "send": lambda: ws.send("x"), "recv": lambda: ws.recv(),
+                "ping": lambda: ws.ping(), "wait_closed": lambda: ws.wait_closed(),
             }}
             refused = {{"send_nowait": refusal(lambda: ws.send_nowait("x"))}}
             for name, make in coroutines.items():
@@ -104,8 +105,7 @@ async def main():
                         pass
                     finally:
                         coroutine.close()
-                if name != "recv":
-                    refused[name] = refusal(step)
+                refused[name] = refusal(step)
             return [refused, len(ours & sockets())]
 
         # The parent's event loop is not the child's to end.
@@ -120,7 +120,7 @@ print(json.dumps(asyncio.run(main())))
     status, answer = run(tmp_path, source, websockets_server.uri())
     assert status == 0, answer
     refused, inherited = answer
-    for name in ("send_nowait", "send", "ping"):
+    for name in ("send_nowait", "send", "recv", "ping", "wait_closed"):
         assert "fork" in refused[name], name
     # What the child holds open would keep the server waiting for the end.
     assert inherited == 0

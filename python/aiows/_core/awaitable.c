@@ -310,6 +310,9 @@ static PySendResult awaitable_am_send(PyObject *op, PyObject *value, PyObject **
 		return PYGEN_ERROR;
 	}
 	self->phase = PHASE_RUNNING;
+	if (library_forked) { // nothing would wake a receiver
+		return finish_code(self, AIOWS_ERR_FORKED, result);
+	}
 	if (self->op <= OP_NEXT) {
 		return receive(self, true, result);
 	}

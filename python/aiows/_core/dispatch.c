@@ -440,7 +440,8 @@ static void sweep_listeners(Loop *self)
 
 PyObject *loop_ready(Loop *self, PyObject *unused UNUSED)
 {
-	if (self->dispatching || self->closed) {
+	// A forked child that leaves its parent's event loop in order may turn it again.
+	if (self->dispatching || self->closed || library_forked) {
 		Py_RETURN_NONE;
 	}
 	Py_INCREF((PyObject *)self);

@@ -3,12 +3,20 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 Library lib;
 
+bool library_forked;
+
 static void *handle;
+
+static void in_child(void)
+{
+	library_forked = true;
+}
 
 bool library_loaded(void)
 {
@@ -75,6 +83,7 @@ int library_load(const char *path)
 	}
 	LIBRARY_FUNCTIONS(X)
 #undef X
+	pthread_atfork(NULL, NULL, in_child);
 	lib = found;
 	handle = library;
 	return 0;

@@ -61,6 +61,10 @@ extern Library lib;
 
 bool library_loaded(void);
 
+// library_forked tells that this process is a forked child of the one that loaded the
+// library, which then refuses every call. What needs no call has to ask.
+extern bool library_forked;
+
 // library_load loads path unless a library is loaded already. It raises
 // ImportError: the file is missing, or its ABI number is another one.
 int library_load(const char *path);
