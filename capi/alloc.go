@@ -1,6 +1,7 @@
 package main
 
 // #include <stdlib.h>
+// #include "gate.h"
 import "C"
 
 import "unsafe"
@@ -10,7 +11,7 @@ import "unsafe"
 type cMemory struct{}
 
 func (cMemory) Alloc(n int) []byte {
-	p := C.malloc(C.size_t(max(n, 1)))
+	p := C.gate_alloc(C.size_t(max(n, 1)))
 	if p == nil {
 		return nil
 	}

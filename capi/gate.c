@@ -26,6 +26,7 @@ static int32_t state_without_page = GATE_OPEN;
 int32_t *gate_state = &state_without_page;
 
 static sigset_t host_mask;
+static struct sigaction host_pipe;
 static struct rlimit host_files;
 static int host_files_known;
 static int host_slack; // nanoseconds; negative: unknown
@@ -130,6 +131,7 @@ __attribute__((constructor(101))) static void before_go(void)
 		sigdelset(&blocked, synchronous[i]);
 	pthread_sigmask(SIG_BLOCK, &blocked, &host_mask);
 
+	sigaction(SIGPIPE, NULL, &host_pipe);
 	host_files_known = getrlimit(RLIMIT_NOFILE, &host_files) == 0;
 
 	host_slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
@@ -156,9 +158,12 @@ __attribute__((constructor(101))) static void before_go(void)
 }
 
 // gate_started runs on a thread of the Go runtime, which by then has raised the
-// soft limit of descriptors, for the host and its children too.
+// soft limit of descriptors, for the host and its children too, and has taken SIGPIPE,
+// though its threads block it: a host that ignores it would no longer have programs
+// inherit that.
 void gate_started(void)
 {
+	sigaction(SIGPIPE, &host_pipe, NULL);
 	struct rlimit now;
 	if (host_files_known && getrlimit(RLIMIT_NOFILE, &now) == 0 &&
 	    now.rlim_cur > host_files.rlim_cur) {
@@ -206,6 +211,11 @@ uint64_t gate_memory(void)
 	long pages = sysconf(_SC_PHYS_PAGES);
 	long size = sysconf(_SC_PAGESIZE);
 	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
+void *gate_alloc(size_t n)
+{
+	return malloc(n);
 }
 
 void gate_trim(void)

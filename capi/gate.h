@@ -34,6 +34,9 @@ void gate_fd(int fd, int open);
 // gate_memory returns the bytes of memory of the machine, or 0.
 uint64_t gate_memory(void);
 
+// gate_alloc is malloc(3) for Go, whose own C.malloc ends the process for want of memory.
+void *gate_alloc(size_t n);
+
 // gate_trim returns what free(3) kept to the system.
 void gate_trim(void);
 

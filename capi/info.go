@@ -1,6 +1,7 @@
 package main
 
 // #include <stdlib.h>
+// #include "gate.h"
 // #include "shim.h"
 import "C"
 
@@ -34,7 +35,7 @@ func (s *infos) pack(lay func(*packer)) (ok, live bool) {
 	var measure packer
 	lay(&measure)
 	if s.block == nil || s.last != string(measure.said) {
-		block := C.malloc(C.size_t(max(measure.used, 1)))
+		block := C.gate_alloc(C.size_t(max(measure.used, 1)))
 		if block == nil {
 			return false, true
 		}

@@ -142,13 +142,15 @@ func open(ctx context.Context, o *opening) *handover {
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
-	if err == nil {
-		h.local, h.remote = sock.Conn.LocalAddr().String(), sock.Conn.RemoteAddr().String()
-		err = h.detach(sock)
-	}
 	if err != nil {
 		_ = sock.Close()
-		h.fd, h.err = -1, handshakeError(ctx, o.uri, err)
+		h.err = handshakeError(ctx, o.uri, err)
+		return h
+	}
+	h.local, h.remote = sock.Conn.LocalAddr().String(), sock.Conn.RemoteAddr().String()
+	if err := h.detach(sock); err != nil {
+		_ = sock.Close()
+		h.err = systemError(o.uri.Raw, err)
 	}
 	return h
 }
