@@ -269,6 +269,8 @@ class Server:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._driver is not None and self._driver.inherited:
+            return
         if exc_type is GeneratorExit:
             # The coroutine is being destroyed and may not wait any more.
             self._stop_listening()
@@ -496,7 +498,8 @@ class Server:
                 code = CloseCode.INTERNAL_ERROR
             elif error is not None:  # KeyboardInterrupt or SystemExit, which end the loop
                 code = CloseCode.GOING_AWAY
-        connection._start_close(code, "")
+        if not connection._driver.inherited:
+            connection._start_close(code, "")
 
 
 async def _await(handler: Handler, connection: ServerConnection) -> None:

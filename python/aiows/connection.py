@@ -419,9 +419,15 @@ class Connection(_core.Connection):
         self._rcvd_then_sent = not self.info()["close_sent"]
 
     def _on_closed(self, code: int, reason: str, sent: int, flags: int) -> None:
-        self._info = self.info()
-        self._note_latency()
-        self._error = self.error()
+        try:
+            self._info = self.info()
+            self._note_latency()
+            self._error = self.error()
+        except RuntimeError:
+            # The library has stopped after a fault of its own, perhaps while opening.
+            if self._opened is not None and not self._opened.done():
+                text = _core.strerror(_core.ERRORS["INTERNAL"])
+                self._opened.set_exception(RuntimeError(text))
         if code != CloseCode.ABNORMAL_CLOSURE:
             self._close_rcvd = Close(code, reason)
         if sent:

@@ -260,7 +260,8 @@ static PyObject *connection_close(PyObject *op, PyObject *args)
 }
 
 PyDoc_STRVAR(abort_doc, "_abort($self, /)\n--\n\n"
-                        "End the connection without a close handshake; nothing once closed.");
+                        "End the connection without a close handshake; nothing once closed, or\n"
+                        "in a forked child, whose it is not.");
 
 static PyObject *connection_abort(PyObject *op, PyObject *unused UNUSED)
 {
@@ -269,7 +270,7 @@ static PyObject *connection_abort(PyObject *op, PyObject *unused UNUSED)
 		return NULL;
 	}
 	aiows_conn *handle = self->handle;
-	if (handle == NULL || self->status == AIOWS_CLOSED) {
+	if (handle == NULL || self->status == AIOWS_CLOSED || library_forked) {
 		Py_RETURN_NONE;
 	}
 	int32_t code;

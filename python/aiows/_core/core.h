@@ -116,6 +116,7 @@ struct Loop {
 	bool dispatching; // inside ready
 	bool ran; // the event in hand ran a callback or a step
 	bool closed; // close was called; the handle may live until ready returns
+	int32_t gave_up; // why the library refuses this loop for good, or 0
 	bool idle_due; // the last connection or listener went
 	// Finished ones for the next recv, send or suspension of any connection: they are
 	// in the processor's cache, a connection's own would not be.

@@ -384,6 +384,7 @@ static void end_all(Loop *self, int32_t code)
 	Py_XDECREF(fd);
 	Py_XDECREF(loop);
 	self->closed = true;
+	self->gave_up = code;
 	PyObject *list = PyList_New(0);
 	for (Connection *conn = self->connections; list != NULL && conn != NULL;
 	     conn = conn->next) {

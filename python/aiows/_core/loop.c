@@ -5,7 +5,11 @@ int loop_check(Loop *self)
 	if (!self->closed) {
 		return 0;
 	}
-	PyErr_SetString(PyExc_RuntimeError, "loop is closed");
+	if (self->gave_up != 0) {
+		raise_error(self->state, self->gave_up, NULL);
+	} else {
+		PyErr_SetString(PyExc_RuntimeError, "loop is closed");
+	}
 	return -1;
 }
 
