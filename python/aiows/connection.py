@@ -431,7 +431,7 @@ class Connection(_core.Connection):
         if code != CloseCode.ABNORMAL_CLOSURE:
             self._close_rcvd = Close(code, reason)
         if sent:
-            self._close_sent = Close(sent, self._info["close_reason_sent"])
+            self._close_sent = Close(sent, self._describe()["close_reason_sent"])
         both = self._close_rcvd is not None and self._close_sent is not None
         self._rcvd_then_sent = bool(flags & _PEER_FIRST) if both else None
         self._end()
