@@ -161,7 +161,6 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 }
 
 func (a *arguments) listen(o *C.aiows_listen_options) *libws.ListenOptions {
-	a.reserved(o.reserved)
 	return &libws.ListenOptions{
 		Backlog:       a.int("backlog", o.backlog, 1, math.MaxInt32),
 		ReusePort:     a.bool("reuse_port", o.reuse_port),
@@ -171,6 +170,7 @@ func (a *arguments) listen(o *C.aiows_listen_options) *libws.ListenOptions {
 		ServerName:    agent(o.server_name),
 		HasSocket:     o.fd != -1,
 		Socket:        a.int("fd", o.fd, -1, math.MaxInt32),
+		AnyRequest:    a.bool("any_request", o.any_request),
 	}
 }
 

@@ -140,7 +140,7 @@ func go_reject(h C.uintptr_t, status C.int32_t, headers *C.aiows_header, n C.siz
 	}
 	var a arguments
 	extra := a.headers(headers, n)
-	a.int("status", status, 300, 599)
+	a.int("status", status, 200, 599)
 	if a.err != nil {
 		return result(a.err)
 	}

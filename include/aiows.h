@@ -520,7 +520,7 @@ typedef struct aiows_listen_options {
 	int64_t open_timeout_ms; // 10000: from accept to the end of the handshake
 	const char *server_name; // the Server field; NULL: "aiows/VERSION"; "": none
 	int32_t fd;              // -1; else a bound socket to listen on, see aiows_listen
-	uint32_t reserved;
+	int32_t any_request;     // 1: REQUEST also for requests that are no upgrade
 } aiows_listen_options;
 
 AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t size);
@@ -540,6 +540,8 @@ AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t s
 // A REQUEST event comes for each client whose upgrade request is valid; others are
 // answered with 400, 405 or 426. It may be answered at any time before open_timeout_ms
 // is over; if that passes, or the client leaves, a GONE event names the request.
+// With options->any_request one comes for each well-formed head, so that a program
+// can answer plain HTTP (a health check) by aiows_reject.
 //
 // TLS handshakes run on threads of the library, a bounded number at a time over all
 // listeners; a client that sends nothing occupies none. When no descriptor is left
@@ -595,11 +597,13 @@ AIOWS_API void aiows_accept_options_init(aiows_accept_options *options, size_t s
 //
 // Returns 0, AIOWS_ERR_HEADER, AIOWS_ERR_ARGUMENT (a subprotocol that was not
 // offered: the request can still be answered), AIOWS_ERR_STATE (already
-// answered), AIOWS_ERR_CLOSED (the client left, or its time ran out).
+// answered), AIOWS_ERR_CLOSED (the client left, or its time ran out),
+// AIOWS_ERR_HANDSHAKE (any_request let one through that is no upgrade: it is now
+// answered with 400, 405 or 426).
 AIOWS_API int32_t aiows_accept(aiows_request *request, const aiows_accept_options *options,
                                uint64_t user_data, aiows_conn **conn_out, aiows_error *err);
 
-// aiows_reject answers with an HTTP status (300 to 599), fields and body, then
+// aiows_reject answers with an HTTP status (200 to 599), fields and body, then
 // closes. Results as for aiows_accept.
 AIOWS_API int32_t aiows_reject(aiows_request *request, int32_t status, const aiows_header *headers,
                                size_t n_headers, const void *body, size_t body_len);

@@ -113,6 +113,7 @@ type ListenOptions struct {
 	TLS           *dial.TLS
 	OpenTimeout   time.Duration // 0: none
 	ServerName    string        // the Server field; "": none
+	AnyRequest    bool          // ask about requests that are no upgrade, too
 }
 
 // AcceptOptions describe the answer to a Request.

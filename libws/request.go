@@ -7,16 +7,17 @@ import (
 	"aiows/libws/handshake"
 )
 
-// Request is a client's upgrade request that waits for an answer. Its methods may
+// Request is a client's request that waits for an answer. Its methods may
 // be called by any thread.
 type Request struct {
 	conn     *Conn
 	listener *Listener
 	request  *handshake.ServerRequest
-	rest     []byte // read behind the head
-	number   uint64 // what LoopOptions.RequestHandle returned
-	answered bool   // guarded by the loop lock
-	freed    bool   // the same: the host wants to hear no more of it
+	rest     []byte                 // read behind the head
+	problem  *handshake.RejectError // why it cannot be accepted, nil when it can
+	number   uint64                 // what LoopOptions.RequestHandle returned
+	answered bool                   // guarded by the loop lock
+	freed    bool                   // the same: the host wants to hear no more of it
 }
 
 // readHead feeds arriving bytes to the request parser.
@@ -51,12 +52,13 @@ func (c *Conn) readHead(now int64, b *batch) {
 func (c *Conn) headDone(rest []byte) {
 	request := c.opened.parser.Request()
 	c.opened.parser = nil
-	if reject := request.CheckUpgrade(); reject != nil {
-		c.rejectHead(reject)
+	problem := request.CheckUpgrade()
+	if problem != nil && !c.opened.listener.opts.AnyRequest {
+		c.rejectHead(problem)
 		return
 	}
 	c.info.target = request.Target
-	c.opened.asked = &Request{conn: c, listener: c.opened.listener, request: request, rest: append([]byte(nil), rest...)}
+	c.opened.asked = &Request{conn: c, listener: c.opened.listener, request: request, problem: problem, rest: append([]byte(nil), rest...)}
 	c.phase = phaseAsked
 	c.due.request = true
 	c.loop.queue(c)
@@ -163,6 +165,11 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 	if err := r.answerable(); err != nil {
 		return nil, err
 	}
+	if e := r.problem; e != nil {
+		r.answered = true
+		c.rejectHead(e)
+		return nil, &Error{Code: CodeHandshake, Text: e.Text}
+	}
 	headers := o.Headers
 	if name := r.listener.opts.ServerName; name != "" && !headers.Has("Server") {
 		headers = append(handshake.Header{{Name: "Server", Value: name}}, headers...)
@@ -225,8 +232,8 @@ func (c *Conn) startAccepted() {
 // Reject answers with an HTTP status and closes.
 func (r *Request) Reject(status int, extra handshake.Header, body []byte) error {
 	c := r.conn
-	if status < 300 || status > 599 {
-		return argument("status %d, expected 300 to 599", status)
+	if status < 200 || status > 599 {
+		return argument("status %d, expected 200 to 599", status)
 	}
 	if _, err := handshake.AppendReject(nil, status, extra, body); err != nil {
 		return &Error{Code: CodeHeader, Text: err.Error()}

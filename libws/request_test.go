@@ -1,7 +1,9 @@
 package libws
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -71,4 +73,59 @@ func TestFreedRequestIsNotGone(t *testing.T) {
 	if len(h.seen) > 0 {
 		t.Errorf("events %+v", h.seen)
 	}
+}
+
+// TestAnyRequest: with the option the host answers what is no upgrade, or has the
+// engine say what is wrong with it.
+func TestAnyRequest(t *testing.T) {
+	overBoth(t, func(t *testing.T, secure *testTLS) {
+		plain := "GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+		for _, c := range []struct{ request, want string }{
+			{plain, "HTTP/1.1 426 "},
+			{strings.Replace(plain, "GET", "POST", 1), "HTTP/1.1 405 "},
+			{strings.Replace(sampleRequest, "Version: 13", "Version: 12", 1), "HTTP/1.1 426 "},
+			{"GET / HTTP/1.1\r\nA b\r\n\r\n", ""},
+		} {
+			t.Run(strings.Fields(c.request)[0]+c.want, func(t *testing.T) {
+				h := newHost(t)
+				ln := h.listenWith(secure, func(o *ListenOptions) { o.AnyRequest = true })
+				if c.want == "" { // no head: no request
+					p := h.ask(ln, secure, []byte(c.request))
+					if a := h.answer(p); !strings.HasPrefix(a, "HTTP/1.1 400 ") {
+						t.Errorf("%q: answer %q", c.request, a)
+					}
+					p.socket.Close()
+					h.gone("malformed")
+					return
+				}
+				p := h.ask(ln, secure, []byte(c.request))
+				r := h.requests[h.until(EventRequest, 100).Request-1]
+				var e *Error
+				if _, err := r.NewConn(&AcceptOptions{}, 0); !errors.As(err, &e) || e.Code != CodeHandshake {
+					t.Errorf("%q: accept: %v", c.request, err)
+				}
+				if err := r.Reject(200, nil, nil); err == nil {
+					t.Errorf("%q: answered twice", c.request)
+				}
+				if a := h.answer(p); !strings.HasPrefix(a, c.want) {
+					t.Errorf("%q: answer %q", c.request, a)
+				}
+				p.socket.Close()
+
+				p = h.ask(ln, secure, []byte(c.request))
+				r = h.requests[h.until(EventRequest, 100).Request-1]
+				if method, target, _, _, _, _ := r.Info(); !strings.HasPrefix(c.request, method+" "+target+" ") {
+					t.Errorf("%q: request %s %s", c.request, method, target)
+				}
+				if err := r.Reject(200, nil, []byte("fine\n")); err != nil {
+					t.Error(err)
+				}
+				if a := h.answer(p); !strings.HasPrefix(a, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(a, "\r\n\r\nfine\n") {
+					t.Errorf("%q: answer %q", c.request, a)
+				}
+				p.socket.Close()
+				h.gone("answered")
+			})
+		}
+	})
 }

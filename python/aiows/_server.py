@@ -377,9 +377,15 @@ class Server:
         try:
             awaitable = next(steps)
         except StopIteration as end:
-            self._answer(connection, asked, end.value)
+            response: Response | None = end.value
+        else:
+            response = None
+        if response is not None:
+            self._answer(connection, asked, response)
             return
-        task = self._loop.create_task(self._decide_later(connection, asked, steps, awaitable))
+        task = self._loop.create_task(
+            self._decide_later(connection, asked, steps, awaitable), context=connection._context
+        )
         self._openings.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
@@ -410,7 +416,8 @@ class Server:
                 else:
                     awaitable = steps.send(result)
         except StopIteration as end:
-            self._answer(connection, asked, end.value)
+            response = end.value
+        self._answer(connection, asked, response)
 
     def _answer(
         self, connection: ServerConnection, asked: _core.Request, response: Response

@@ -281,7 +281,7 @@ static void listen_checks_its_arguments(void)
 	TRY_LISTEN(o.max_handshakes, 0, "max_handshakes is 0");
 	TRY_LISTEN(o.open_timeout_ms, -1, "open_timeout_ms is -1");
 	TRY_LISTEN(o.size, 5, "size of aiows_listen_options is 5");
-	TRY_LISTEN(o.reserved, 1, "reserved is 1");
+	TRY_LISTEN(o.any_request, 2, "any_request is 2");
 	TRY_LISTEN(o.fd, -2, "fd is -2");
 	TRY_LISTEN(o.fd, 0, "together with a host");
 	CHECK(aiows_listen(loop, NULL, 0, NULL, 0, &e) == NULL);

@@ -163,7 +163,7 @@ static void a_request_is_rejected(void)
 	start();
 	aiows_conn *client = dial("/", NULL);
 	aiows_request *request = wait_request();
-	CHECK_RC(aiows_reject(request, 200, NULL, 0, NULL, 0), AIOWS_ERR_ARGUMENT);
+	CHECK_RC(aiows_reject(request, 199, NULL, 0, NULL, 0), AIOWS_ERR_ARGUMENT);
 	CHECK_RC(aiows_reject(request, 600, NULL, 0, NULL, 0), AIOWS_ERR_ARGUMENT);
 	CHECK_RC(aiows_reject(request, 403, NULL, 1, NULL, 0), AIOWS_ERR_ARGUMENT);
 	CHECK_RC(aiows_reject(request, 403, NULL, 0, NULL, 1), AIOWS_ERR_ARGUMENT);

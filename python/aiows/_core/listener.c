@@ -315,7 +315,7 @@ static PyObject *request_accept(PyObject *op, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(reject_doc, "reject($self, /, status, headers=(), body=b\"\")\n--\n\n"
-                         "Answer with an HTTP status of 300 to 599. Raises Error.");
+                         "Answer with an HTTP status of 200 to 599. Raises Error.");
 
 static PyObject *request_reject(PyObject *op, PyObject *args, PyObject *kwargs)
 {

@@ -292,8 +292,8 @@ PyDoc_STRVAR(connect_doc,
 
 PyDoc_STRVAR(listen_doc,
              "listen($self, host, port, on_request, /, *, backlog=..., reuse_port=...,\n"
-             "       max_handshakes=..., tls=..., open_timeout_ms=..., server_name=..., fd=...)\n"
-             "--\n\n"
+             "       max_handshakes=..., tls=..., open_timeout_ms=..., server_name=..., fd=...,\n"
+             "       any_request=...)\n--\n\n"
              "Listen; on_request(Request) is called for each client with a valid request.\n\n"
              "The options are those of aiows_listen_options; None leaves a default. With fd\n"
              "host is \"\" and port 0.");

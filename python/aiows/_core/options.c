@@ -45,6 +45,7 @@ const Field listen_fields[] = {
 	FIELD(aiows_listen_options, open_timeout_ms, FIELD_INT64),
 	FIELD(aiows_listen_options, server_name, FIELD_STRING),
 	FIELD(aiows_listen_options, fd, FIELD_INT32),
+	FIELD(aiows_listen_options, any_request, FIELD_BOOL),
 	{ NULL, 0, 0, 0 },
 };
 
