@@ -22,7 +22,9 @@ def test_line_one_names_the_distribution() -> None:
     assert "import name" in first
 
 
-@pytest.mark.parametrize("program", ["examples/python/hello.py", "examples/c/hello.c"])
+@pytest.mark.parametrize(
+    "program", ["examples/python/hello.py", "examples/python/serve.py", "examples/c/hello.c"]
+)
 def test_readme_shows_the_program(program: str) -> None:
     block = re.search(rf"<!-- {re.escape(program)} -->\n```\w+\n(.*?)```\n", README, re.DOTALL)
     assert block is not None

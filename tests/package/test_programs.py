@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,22 @@ def c_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_python(uri: str, message: str) -> None:
     program = ROOT / "examples" / "python" / "hello.py"
     assert run(sys.executable, "-W", "error", program, uri, message).stdout == f"{message}\n"
+
+
+def test_python_server() -> None:
+    server = ROOT / "examples" / "python" / "serve.py"
+    client = ROOT / "examples" / "python" / "hello.py"
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", server], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            uri = process.stdout.readline().split()[-1]
+            assert run(sys.executable, "-W", "error", client, uri, "hello").stdout == "hello\n"
+            with urllib.request.urlopen(uri.replace("ws:", "http:") + "/health") as response:
+                assert (response.status, response.read()) == (200, b"fine\n")
+        finally:
+            process.terminate()
 
 
 @MESSAGES
