@@ -219,3 +219,22 @@ async def main():
 print(json.dumps(asyncio.run(main())))
 """
     assert run(tmp_path, source, websockets_server.uri()) == 1006
+
+
+def test_fork_beside_a_server(tmp_path: Path) -> None:
+    source = f"""{COMMON}
+import socket
+from aiows import serve
+
+async def main():
+    mine = socket.create_server(("127.0.0.1", 0))
+    async with serve(None, "127.0.0.1", on_message=print) as server:
+        async with serve(None, sock=mine, on_message=print) as second:
+            found = [server.sockets[0], second.sockets[0]]
+            return [*in_child(lambda: [s.fileno() >= 0 for s in found], os._exit),
+                    [s.fileno() >= 0 for s in found]]
+
+print(json.dumps(asyncio.run(main())))
+"""
+    # The child keeps the socket that the application made, and no other.
+    assert run(tmp_path, source) == [0, [False, True], [True, True]]
