@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,96 @@ def test_checker_sees_an_unclean_end(websockets_server: ServerProcess, tmp_path:
         status, output, errors = program.end()
     assert (status, output) == (0, "")
     assert "ResourceWarning" in errors
+
+
+# Debug mode tells of each step that takes 0.1 s, which a busy machine makes of any.
+QUIET = f"{OPEN}\nimport logging\nlogging.getLogger('asyncio').setLevel(logging.ERROR)\n"
+MORE_WAYS = WAYS | {
+    "several daemon threads": """
+barrier = threading.Barrier(5)
+async def main():
+    ws = await open_one()
+    barrier.wait()
+    while True:
+        await ws.send("hello")
+        await ws.recv()
+for _ in range(4):
+    threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+barrier.wait()
+""",
+    "server in a daemon thread": """
+opened = threading.Event()
+async def main():
+    async def echo(ws):
+        opened.set()
+        await ws.recv()
+    async with serve(echo, "127.0.0.1", 0) as server:
+        async with connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as ws:
+            await ws.recv()
+threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+opened.wait()
+""",
+    "thread that sends": """
+async def main():
+    ws = await open_one()
+    def sending():
+        while True:
+            try:
+                ws.send_nowait("x")
+            except Exception:
+                pass
+    threading.Thread(target=sending, daemon=True).start()
+    await ws.recv()
+asyncio.run(main())
+""",
+    "closing": """
+async def main():
+    global task
+    ws = await connect(sys.argv[2].replace("/silence", "/deaf"), close_timeout=None)
+    task = asyncio.create_task(ws.close())
+    await asyncio.sleep(0)
+asyncio.run(main())
+""",
+    "finalizers": """
+class Late:
+    def __init__(self, ws):
+        self.ws, self.itself = ws, self
+    def __del__(self):
+        for use in (lambda: self.ws.send_nowait("x"), lambda: self.ws.state, self.ws._abort):
+            try:
+                use()
+            except Exception as error:
+                assert type(error).__name__ in ("ConnectionClosedError", "RuntimeError"), error
+async def main():
+    return Late(await open_one())
+late = asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.once
+def test_end_is_clean_in_development_mode(
+    websockets_server: ServerProcess, raw_server: ServerProcess, tmp_path: Path
+) -> None:
+    # asyncio's debug mode, Python's checks of memory, faulthandler: all of -X dev.
+    uris = websockets_server.uri(), raw_server.uri("/silence")
+    with ExitStack() as stack:
+        programs = {
+            way: stack.enter_context(
+                Program(tmp_path / way.replace(" ", "_"), QUIET + source, *uris, PYTHONDEVMODE="1")
+            )
+            for way, source in MORE_WAYS.items()
+        }
+        ends = {way: program.end() for way, program in programs.items()}
+    assert ends == dict.fromkeys(MORE_WAYS, (0, "", ""))
+
+
+def test_end_is_clean_while_imports_are_timed(
+    websockets_server: ServerProcess, tmp_path: Path
+) -> None:
+    source = f"{OPEN}\nws = asyncio.run(open_one())"
+    with Program(tmp_path, source, websockets_server.uri(), PYTHONPROFILEIMPORTTIME="1") as program:
+        status, output, errors = program.end()
+    assert (status, output) == (0, "")
+    assert "aiows._core" in errors
+    assert all(line.startswith("import time:") for line in errors.splitlines()), errors
