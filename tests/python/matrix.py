@@ -96,7 +96,7 @@ SERVERS = (
         "aiohttp",
         "aiohttp_server",
         {
-            "keepalive": "heartbeat gives up after half its interval, and tells of no pong",
+            "pings": "heartbeat gives up after half its interval, and tells of no pong",
             "answer": "a Close is answered with 1000, whatever its code",
             "reason": "the reason of the client's Close is not kept",
             "preference": "subprotocols go by the client's order",
@@ -105,7 +105,7 @@ SERVERS = (
     Server(
         "picows",
         "picows_server",
-        {"keepalive": "pings are set for a whole server, and no pong is told of"},
+        {"pings": "pings are set for a whole server, and no pong is told of"},
     ),
 )
 
@@ -165,9 +165,12 @@ class Scenario:
         return not lacking & set(self.needs)
 
     def told_by(self, cell: Cell) -> list[str]:
-        if self.sees is None or "answer" not in cell.server.lacks:
-            return self.told
-        return [re.sub(r"^closed \d+$", "closed 1000", line) for line in self.told]
+        told = self.told
+        if self.sees is not None and "answer" in cell.server.lacks:
+            told = [re.sub(r"^closed \d+$", "closed 1000", line) for line in told]
+        if "status" in cell.client.lacks:
+            told = [re.sub(r"^refused \d+$", "refused None", line) for line in told]
+        return told
 
 
 MESSAGES = ("text:text", "text:", "binary:0", "text:ä € 😀 \x00 \uffff", "binary:257", "text:x")
@@ -177,6 +180,7 @@ BURST = 10_000
 CLOSES = ((1000, ""), (1001, "bye é"), (3000, "r" * 123), (4999, "own"), (1005, ""))
 
 
+ORIGIN = "https://example.com:8443"
 PARTS = ("binary:200", "binary:70000", "binary:0")
 
 
@@ -273,6 +277,34 @@ SCENARIOS = (
         needs=("preference",),
         options={"subprotocols": ["chat", "superchat"]},
         strict=True,
+    ),
+    Scenario(
+        "keepalive-of-server",
+        [["receive"], *echoed("text:after")[0]],
+        ["text alive", "text after"],
+        "/keepalive",
+        needs=("pings",),
+        options={"subprotocols": ["chat"]},
+        strict=True,
+    ),
+    *(
+        Scenario(f"refused-{code}", [], [f"refused {code}"], f"/status?code={code}")
+        for code in (403, 404)
+    ),
+    Scenario(
+        "origin",
+        *echoed("text:after"),
+        f"/origin?only={quote(ORIGIN)}",
+        needs=("origin",),
+        options={"origin": ORIGIN},
+    ),
+    Scenario(
+        "origin-refused",
+        [],
+        ["refused 403"],
+        f"/origin?only={quote(ORIGIN)}",
+        needs=("origin",),
+        options={"origin": "https://example.net"},
     ),
     Scenario("dropped", [["send", "text:drop it"], ["receive"]], ["closed 1006"], "/drop"),
     *closes(),

@@ -16,6 +16,7 @@ from common import (
     arguments,
     burst,
     describe,
+    refusal,
     route,
     tls,
 )
@@ -29,8 +30,7 @@ async def handler(request: web.Request) -> web.StreamResponse:
     headers = [(name.decode(), value.decode()) for name, value in request.raw_headers]
     requests.add(target, headers)
     path, query = route(target)
-    if path == "/status":
-        code = int(query.get("code", "404"))
+    if (code := refusal(target, request.headers.get("Origin"))) is not None:
         return web.Response(status=code, text=f"status {code}")
     socket = web.WebSocketResponse(
         protocols=SUBPROTOCOLS, max_msg_size=0, compress=False, autoping=path != "/ping"

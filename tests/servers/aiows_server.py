@@ -20,6 +20,7 @@ from common import (
     burst,
     describe,
     parser,
+    refusal,
     route,
 )
 
@@ -77,8 +78,11 @@ async def serve_path(
         await (await connection.ping(query.get("data", "")))
         await connection.send("pong")
     elif path == "/keepalive":
-        while not connection.latency:
+        # Several times: a client that answers once only would be lost at the second Ping.
+        seen = {0.0}
+        while len(seen) < 4:
             await asyncio.sleep(0.005)
+            seen.add(connection.latency)
         await connection.send("alive")
     elif path == "/drop":
         await connection.recv()
@@ -94,6 +98,13 @@ async def serve_path(
     await echo(connection)
 
 
+def process_request(
+    connection: aiows.ServerConnection, request: aiows.Request
+) -> aiows.Response | None:
+    code = refusal(request.path, request.headers.get("Origin"))
+    return None if code is None else connection.respond(code, f"status {code}")
+
+
 async def main(options: argparse.Namespace) -> None:
     # Tests end connections in every way; the traceback of each says nothing.
     logging.getLogger("aiows").setLevel(logging.CRITICAL)
@@ -106,6 +117,7 @@ async def main(options: argparse.Namespace) -> None:
         "max_size": MAX_SIZE,
         "open_timeout": None,
         "ping_timeout": None,
+        "process_request": process_request,
     }
     async with (
         aiows.serve(handler, "127.0.0.1", options.port, ping_interval=None, **shared) as server,

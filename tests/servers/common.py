@@ -46,6 +46,16 @@ def route(target: str) -> tuple[str, dict[str, str]]:
     return parts.path, {name: values[0] for name, values in parse_qs(parts.query).items()}
 
 
+def refusal(target: str, origin: str | None) -> int | None:
+    """Return the status that a handshake is refused with."""
+    path, query = route(target)
+    if path == "/status":
+        return int(query.get("code", "404"))
+    if path == "/origin" and origin != query["only"]:
+        return 403
+    return None
+
+
 def describe(target: str, headers: list[tuple[str, str]], subprotocol: str | None) -> str:
     """Return what /request answers with."""
     return json.dumps({"path": target, "headers": headers, "subprotocol": subprotocol})

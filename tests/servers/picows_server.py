@@ -17,6 +17,7 @@ from common import (
     arguments,
     burst,
     describe,
+    refusal,
     route,
     tls,
 )
@@ -108,11 +109,10 @@ class Listener(picows.WSListener):  # type: ignore[misc]
 
 
 def make_listener(request: picows.WSUpgradeRequest) -> Any:
-    path, query = route(request.path.decode())
-    if path == "/status":
-        code = int(query.get("code", "404"))
-        refusal = picows.WSUpgradeResponse.create_error_response(code, f"status {code}".encode())
-        return picows.WSUpgradeResponseWithListener(refusal, None)
+    code = refusal(request.path.decode(), request.headers.get("Origin"))
+    if code is not None:
+        refused = picows.WSUpgradeResponse.create_error_response(code, f"status {code}".encode())
+        return picows.WSUpgradeResponseWithListener(refused, None)
     offered = request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
     chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
     extra = {} if chosen is None else {"Sec-WebSocket-Protocol": chosen}

@@ -18,6 +18,7 @@ from common import (
     arguments,
     burst,
     describe,
+    refusal,
     route,
     tls,
 )
@@ -100,11 +101,8 @@ async def serve_path(
 
 
 def process_request(connection: ServerConnection, request: Request) -> Response | None:
-    path, query = route(request.path)
-    if path == "/status":
-        code = int(query.get("code", "404"))
-        return connection.respond(code, f"status {code}")  # type: ignore[arg-type]
-    return None
+    code = refusal(request.path, request.headers.get("Origin"))
+    return None if code is None else connection.respond(code, f"status {code}")  # type: ignore[arg-type]
 
 
 def choose(connection: ServerConnection, offered: Any) -> Any:
