@@ -54,6 +54,12 @@ func pausedConnectionSleeps(t *testing.T, ahead uint64) {
 				test.do(h, c, p)
 				if ahead > 0 && test.ends {
 					h.until(EventClosed, 1)
+				} else if ahead > 0 && test.name == "flood" {
+					h.while("the reading ahead to be full", func() bool {
+						c.out.mu.Lock()
+						defer c.out.mu.Unlock()
+						return !c.out.reading
+					})
 				} else if ahead > 0 {
 					h.settled()
 				}
