@@ -86,7 +86,11 @@ CLIENTS = (
     ),
     Client("curl", "curl_client.py", {"keepalive": "libcurl pings only when told to"}),
     Client("node", "node_client.js", BROWSER),
-    Client("chromium", "chromium_client.py", BROWSER),
+    Client(
+        "chromium",
+        "chromium_client.py",
+        BROWSER | {"crowd": "many connections to one server are opened with delays"},
+    ),
 )
 
 SERVERS = (

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from clients.common import made, tell
 from clients.launch import HANG_S, ClientProcess
 from servers.fixtures import Certificates
 from servers.launch import ServerProcess, arguments_for
@@ -140,3 +141,45 @@ def test_scenario(
         assert seen_code == code
         if "reason" not in cell.server.lacks:
             assert seen_reason == reason
+
+
+CROWD = 200
+CROWDED = [
+    pytest.param(cell, id=str(cell), marks=[pytest.mark.once] * cell.once)
+    for cell in CELLS
+    if cell.server.ours and cell.scheme == "ws" and "crowd" not in cell.client.lacks
+]
+
+
+@pytest.mark.parametrize("cell", CROWDED)
+def test_two_hundred_at_once(
+    client_process: ClientProcess, server_process: ServerProcess, cell: Cell
+) -> None:
+    steps = [["meet"], ["send", "letters:1000"], ["receive"], ["close", 1000, ""]]
+    number = client_process.start({"uri": server_process.uri(), "steps": steps, "copies": CROWD})
+    # All are open at the same time before the first of them goes on.
+    client_process.wait_met(number)
+    client_process.go(number)
+    assert client_process.told(number) == [[tell(made("letters:1000")), "closed 1000"]]
+
+
+KILLED = [
+    pytest.param(cell, path, id=f"{cell}-{path[1:]}")
+    for cell in CELLS
+    if cell.server.ours and cell.client.name == "websockets"
+    # With messages still unread, the end of the client is a reset.
+    for path in ("/echo", "/burst")
+]
+
+
+@pytest.mark.parametrize(("cell", "path"), KILLED)
+def test_client_killed(
+    cell: Cell, path: str, processes: Processes, server_process: ServerProcess
+) -> None:
+    target = f"{path}?case={next(targets)}"
+    steps = [["send", "text:x"], ["receive"], ["die"]]
+    with processes.new_client(cell.client, cell.loop) as client:
+        client.start(processes.line(server_process.uri(target), steps=steps))
+        client.wait_killed()
+    ended = processes.ask(server_process, f"/ended?target={quote(target)}")
+    assert ended == [[1006, ""]]
