@@ -172,8 +172,8 @@ class serve:
             listener={
                 "backlog": integer("backlog", backlog, 1, 2**31 - 1),
                 "open_timeout_ms": milliseconds("open_timeout", open_timeout),
-                # The core adds it only to the answers it makes alone.
                 "any_request": process_request is not None,
+                # The core adds it only to the answers it makes alone.
                 "server_name": header if header is not None and opening.accepts_all() else "",
             },
             create_connection=create_connection or ServerConnection,
