@@ -33,40 +33,32 @@ ECHO_OPTIONS = ["-s", "first", "-s", "second", "-o", GOOD_ORIGIN, "-n", "3", "-m
 
 # Talks to echo with ECHO_OPTIONS, then waits to be closed.
 ECHO_CLIENT = """
-import contextlib, functools, os, ssl, sys
+import asyncio, contextlib, functools, os, ssl, sys
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 uri, origin = sys.argv[1:3]
 context = ssl.create_default_context(cafile=sys.argv[3]) if uri.startswith("wss:") else None
 ask = functools.partial(connect, uri, compression=None, max_size=None, ssl=context,
                         open_timeout=120, close_timeout=120, ping_interval=None)
 offer = functools.partial(ask, subprotocols=["second", "first"], origin=origin)
 
-with offer() as ws:
+async def echoes(ws):
     assert ws.subprotocol == "first"
     assert ws.response.headers["X-Max-Message-Size"] == "2000000"
     for message in ["text", "", b"binary", *map(os.urandom, (0, 100, 70000, 1 << 20))]:
-        ws.send(message)
-        assert ws.recv() == message
-    ws.send(["in ", "three ", "parts"])
-    assert ws.recv() == "in three parts"
+        await ws.send(message)
+        assert await ws.recv() == message
+    await ws.send(["in ", "three ", "parts"])
+    assert await ws.recv() == "in three parts"
     for i in range(1000):
-        ws.send(str(i))
+        await ws.send(str(i))
     for i in range(1000):
-        assert ws.recv() == str(i)
-    assert ws.ping().wait(120)
-assert ws.close_code == 1000
+        assert await ws.recv() == str(i)
+    await asyncio.wait_for(await ws.ping(), 120)
 
-with ask(subprotocols=["second"]) as ws:
-    assert ws.subprotocol == "second"
-    with contextlib.suppress(ConnectionClosed):
-        ws.send(bytes(2000001))
-        ws.recv()
-    assert ws.protocol.close_rcvd.code == 1009
-
-def refused(status, header, body, **options):
+async def refused(status, header, body, **options):
     try:
-        ask(**options)
+        await ask(**options)
     except InvalidStatus as error:
         response = error.response
         assert response.status_code == status, response
@@ -75,16 +67,31 @@ def refused(status, header, body, **options):
     else:
         raise AssertionError(f"not refused with {status}")
 
-refused(403, "Content-Type", b"origin", origin="https://bad.example", subprotocols=["first"])
-refused(400, "Content-Type", b"subprotocols", origin=origin)
-refused(400, "Content-Type", b"subprotocols", subprotocols=["third"])
-with offer() as a, offer() as b, offer() as c:
-    refused(503, "Retry-After", b"too many", subprotocols=["first"])
-    print("open", flush=True)
-    for ws in (a, b, c):
+async def main():
+    async with offer() as ws:
+        await echoes(ws)
+    assert ws.close_code == 1000
+
+    async with ask(subprotocols=["second"]) as ws:
+        assert ws.subprotocol == "second"
         with contextlib.suppress(ConnectionClosed):
-            ws.recv()
-        assert (ws.close_code, ws.close_reason) == (1001, "the server ends")
+            await ws.send(bytes(2000001))
+            await ws.recv()
+        assert ws.protocol.close_rcvd.code == 1009
+
+    await refused(403, "Content-Type", b"origin", origin="https://bad.example",
+                  subprotocols=["first"])
+    await refused(400, "Content-Type", b"subprotocols", origin=origin)
+    await refused(400, "Content-Type", b"subprotocols", subprotocols=["third"])
+    async with offer() as a, offer() as b, offer() as c:
+        await refused(503, "Retry-After", b"too many", subprotocols=["first"])
+        print("open", flush=True)
+        for ws in (a, b, c):
+            with contextlib.suppress(ConnectionClosed):
+                await ws.recv()
+            assert (ws.close_code, ws.close_reason) == (1001, "the server ends")
+
+asyncio.run(main())
 """
 
 # Opens 1,000 connections at once, a third of which says nothing, or half a ClientHello,
@@ -139,24 +146,30 @@ asyncio.run(main())
 
 # Echoes over a connection that was open before, and opens new ones.
 BESIDE = """
-import ssl, sys
-from websockets.sync.client import connect
+import asyncio, ssl, sys
+from websockets.asyncio.client import connect
 secure = sys.argv[1].startswith("wss:")
 context = ssl.create_default_context(cafile=sys.argv[2]) if secure else None
 options = dict(ssl=context, open_timeout=240, ping_interval=None, compression=None)
-with connect(sys.argv[1], **options) as ws:
-    print("open", flush=True)
-    for line in sys.stdin:
-        if line == "echo\\n":
-            for i in range(200):
-                ws.send(str(i))
-                assert ws.recv(timeout=240) == str(i)
-        else:
-            for i in range(20):
-                with connect(sys.argv[1], **options) as other:
-                    other.send("new")
-                    assert other.recv(timeout=240) == "new"
-        print("done", flush=True)
+
+async def echo(ws, text):
+    await ws.send(text)
+    assert await asyncio.wait_for(ws.recv(), 240) == text
+
+async def main():
+    async with connect(sys.argv[1], **options) as ws:
+        print("open", flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            if line == "echo\\n":
+                for i in range(200):
+                    await echo(ws, str(i))
+            else:
+                for i in range(20):
+                    async with connect(sys.argv[1], **options) as other:
+                        await echo(other, "new")
+            print("done", flush=True)
+
+asyncio.run(main())
 """
 
 
