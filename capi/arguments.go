@@ -4,11 +4,13 @@ package main
 import "C"
 
 import (
+	"fmt"
 	"math"
 	"time"
 	"unsafe"
 
 	"aiows/libws"
+	"aiows/libws/deflate"
 	"aiows/libws/handshake"
 )
 
@@ -116,8 +118,9 @@ func agent(s *C.char) string {
 }
 
 func (a *arguments) conn(o *C.aiows_conn_options) libws.ConnOptions {
-	if o.compression != 0 && a.err == nil {
-		a.err = &libws.Error{Code: libws.CodeUnsupported, Text: "compression is not supported, expected 0"}
+	compression := a.bool("compression", o.compression)
+	if !compression && o.deflate_len > 0 {
+		a.refuse("deflate_len is %d and compression is 0, expected 1", o.deflate_len)
 	}
 	if o.write_low > o.write_high {
 		a.refuse("write_low is %d, expected at most write_high, which is %d", o.write_low, o.write_high)
@@ -134,7 +137,32 @@ func (a *arguments) conn(o *C.aiows_conn_options) libws.ConnOptions {
 		WriteHigh:      uint64(o.write_high),
 		WriteLow:       uint64(o.write_low),
 		ReadAhead:      uint64(o.read_ahead),
+		Compression:    compression,
+		Deflate:        a.deflate(o.deflate, o.deflate_len),
 	}
+}
+
+func (a *arguments) deflate(p *C.aiows_deflate, n C.size_t) []deflate.Config {
+	if n == 0 {
+		return nil
+	}
+	list := make([]deflate.Config, n)
+	for i, d := range unsafe.Slice(p, int(n)) {
+		flag := func(name string, v C.uint8_t) bool {
+			return a.bool(fmt.Sprintf("deflate[%d].%s", i, name), C.int32_t(v))
+		}
+		a.reserved(C.uint32_t(d.reserved))
+		list[i] = deflate.Config{
+			ServerNoContextTakeover:    flag("server_no_context_takeover", d.server_no_context_takeover),
+			ClientNoContextTakeover:    flag("client_no_context_takeover", d.client_no_context_takeover),
+			RequireClientMaxWindowBits: flag("require_client_max_window_bits", d.require_client_max_window_bits),
+			ServerMaxWindowBits:        int(d.server_max_window_bits),
+			ClientMaxWindowBits:        int(d.client_max_window_bits),
+			Level:                      int(d.level),
+			History:                    int(d.history),
+		}
+	}
+	return list
 }
 
 func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {

@@ -26,6 +26,18 @@
 			return code;                                                               \
 	} while (0)
 
+// MAX_DEFLATE is the largest deflate_len.
+#define MAX_DEFLATE 16
+
+// conn_in holds the caller's options of a connection, in this library's version.
+typedef struct conn_in {
+	aiows_conn_options options;
+	aiows_deflate deflate[MAX_DEFLATE];
+} conn_in;
+
+// conn_options copies options, which may be NULL, over the defaults that in holds.
+int32_t conn_options(conn_in *in, const aiows_conn_options *options, aiows_error *e);
+
 // SPAN tells whether n elements of size bytes at data can be a piece of memory.
 #define SPAN(data, n, size) ((n) == 0 || ((data) != NULL && (n) <= PTRDIFF_MAX / (size)))
 

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"aiows/libws"
+	"aiows/libws/deflate"
 )
 
 // What libws and aiows.h both say has to agree, or this file does not compile: an
@@ -57,6 +58,8 @@ var (
 	_ = [1]struct{}{}[C.AIOWS_EVF_CLEAN-libws.FlagClean]
 	_ = [1]struct{}{}[C.AIOWS_EVF_PEER-libws.FlagPeer]
 	_ = [1]struct{}{}[C.AIOWS_EVF_BLOCK-libws.FlagBlock]
+
+	_ = [1]struct{}{}[C.AIOWS_WINDOW_ANY-deflate.AnyWindow]
 
 	_ = [1]struct{}{}[C.AIOWS_TEXT-libws.Text]
 	_ = [1]struct{}{}[C.AIOWS_BINARY-libws.Binary]

@@ -1,12 +1,45 @@
 #include "call.h"
 
-static int32_t connect_options(aiows_connect_options *o, aiows_conn_options *c,
+// deflate_options copies the elements, whose size is that of the caller's version.
+static int32_t deflate_options(conn_in *in, const aiows_deflate *deflate, aiows_error *e)
+{
+	size_t n = in->options.deflate_len;
+	if (n == 0)
+		return AIOWS_OK;
+	if (deflate == NULL || n > MAX_DEFLATE)
+		return error_set(e, AIOWS_ERR_ARGUMENT,
+		                 deflate ? "deflate_len is %zu, expected at most %d"
+		                         : "deflate is NULL and deflate_len is %zu",
+		                 n, MAX_DEFLATE);
+	uint32_t step = deflate->size;
+	for (size_t i = 0; i < n; i++) {
+		const aiows_deflate *d = (const aiows_deflate *)((const char *)deflate + i * step);
+		int32_t rc = sized_in(&in->deflate[i], sizeof in->deflate[i], d, "aiows_deflate",
+		                      e);
+		if (rc == AIOWS_OK && d->size != step)
+			rc = error_set(e, AIOWS_ERR_ARGUMENT,
+			               "size of deflate[%zu] is %u, expected %u, as before", i,
+			               d->size, step);
+		if (rc != AIOWS_OK)
+			return rc;
+	}
+	in->options.deflate = in->deflate;
+	return AIOWS_OK;
+}
+
+int32_t conn_options(conn_in *in, const aiows_conn_options *options, aiows_error *e)
+{
+	int32_t rc = sized_in(&in->options, sizeof in->options, options, "aiows_conn_options", e);
+	return rc == AIOWS_OK ? deflate_options(in, in->options.deflate, e) : rc;
+}
+
+static int32_t connect_options(aiows_connect_options *o, conn_in *c,
                                const aiows_connect_options *options, aiows_error *e)
 {
 	int32_t rc = sized_in(o, sizeof *o, options, "aiows_connect_options", e);
 	if (rc == AIOWS_OK)
-		rc = sized_in(c, sizeof *c, o->conn, "aiows_conn_options", e);
-	o->conn = c;
+		rc = conn_options(c, o->conn, e);
+	o->conn = &c->options;
 	return rc;
 }
 
@@ -15,7 +48,7 @@ int32_t aiows_connect(aiows_loop *loop, const char *uri, const aiows_connect_opt
 {
 	aiows_error e = { .size = sizeof e };
 	aiows_connect_options o = default_connect_options;
-	aiows_conn_options c = default_conn_options;
+	conn_in c = { .options = default_conn_options };
 	uintptr_t conn = 0;
 	if (conn_out != NULL)
 		*conn_out = NULL;
@@ -33,9 +66,12 @@ int32_t aiows_connect(aiows_loop *loop, const char *uri, const aiows_connect_opt
 
 // ---------------------------------------------------------------- sending
 
-#define SEND_FLAGS (AIOWS_COMPRESS | AIOWS_NO_COMPRESS | AIOWS_TRY | AIOWS_FORCE)
+#define COMPRESS_FLAGS (AIOWS_COMPRESS | AIOWS_NO_COMPRESS)
+#define SEND_FLAGS (COMPRESS_FLAGS | AIOWS_TRY | AIOWS_FORCE)
 #define SENDABLE(kind, flags)                                                                      \
-	(((kind) == AIOWS_TEXT || (kind) == AIOWS_BINARY) && ((flags) & ~(uint32_t)SEND_FLAGS) == 0)
+	(((kind) == AIOWS_TEXT || (kind) == AIOWS_BINARY) &&                                       \
+	 ((flags) & ~(uint32_t)SEND_FLAGS) == 0 &&                                                 \
+	 ((flags) & COMPRESS_FLAGS) != COMPRESS_FLAGS)
 
 int32_t aiows_send(aiows_conn *conn, int32_t kind, uint32_t flags, const void *data, size_t len)
 {

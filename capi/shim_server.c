@@ -48,13 +48,13 @@ int32_t aiows_request_info(aiows_request *request, aiows_request_info_t *info_ou
 	return rc == AIOWS_OK ? sized_out(info_out, &info, sizeof info) : rc;
 }
 
-static int32_t accept_options(aiows_accept_options *o, aiows_conn_options *c,
+static int32_t accept_options(aiows_accept_options *o, conn_in *c,
                               const aiows_accept_options *options, aiows_error *e)
 {
 	int32_t rc = sized_in(o, sizeof *o, options, "aiows_accept_options", e);
 	if (rc == AIOWS_OK)
-		rc = sized_in(c, sizeof *c, o->conn, "aiows_conn_options", e);
-	o->conn = c;
+		rc = conn_options(c, o->conn, e);
+	o->conn = &c->options;
 	return rc;
 }
 
@@ -63,7 +63,7 @@ int32_t aiows_accept(aiows_request *request, const aiows_accept_options *options
 {
 	aiows_error e = { .size = sizeof e };
 	aiows_accept_options o = default_accept_options;
-	aiows_conn_options c = default_conn_options;
+	conn_in c = { .options = default_conn_options };
 	uintptr_t conn = 0;
 	if (conn_out != NULL)
 		*conn_out = NULL;

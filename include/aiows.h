@@ -1,4 +1,4 @@
-// aiows.h - the C interface of aiows, a WebSocket engine (RFC 6455).
+// aiows.h - the C interface of aiows, a WebSocket engine (RFC 6455, RFC 7692).
 //
 // One loop owns any number of connections behind one pollable descriptor. Watch
 // aiows_loop_fd for readability with whatever the program already uses (poll,
@@ -312,13 +312,47 @@ typedef struct aiows_header {
 	const char *value;
 } aiows_header;
 
+enum { AIOWS_COMPRESSION_OFF = 0, AIOWS_COMPRESSION_DEFLATE = 1 };
+
+// AIOWS_WINDOW_ANY as client_max_window_bits of an offer: the parameter without a
+// value, by which a client says that it will obey whatever the server chooses.
+#define AIOWS_WINDOW_ANY (-1)
+
+// aiows_deflate is one configuration of permessage-deflate (RFC 7692 section 7.1):
+// what a client offers, or what a server accepts. 0 is the default of every field,
+// so { .size = sizeof(aiows_deflate) } is one to start from.
+//
+// A client fails the connection (AIOWS_ERR_HANDSHAKE) when the answer is not what
+// it offered. A server answers an offer with the narrower of what both say; an offer
+// that it cannot meet is declined, and the next one is tried.
+//
+// A connection keeps what compression has to remember and nothing else: history bytes
+// of what it sent, and a window of 2 to the power of the peer's window bits of what
+// it received, from when that much came. Without context takeover neither is kept.
+typedef struct aiows_deflate {
+	uint32_t size;
+	// 1: whoever is named forgets each message before it compresses the next.
+	uint8_t server_no_context_takeover;
+	uint8_t client_no_context_takeover;
+	// 1: a server declines offers without client_max_window_bits, which must then be
+	// set here. AIOWS_ERR_ARGUMENT for a client.
+	uint8_t require_client_max_window_bits;
+	uint8_t reserved;
+	int32_t server_max_window_bits; // 8 to 15: of the server's window; 0: not said
+	int32_t client_max_window_bits; // 8 to 15: of the client's; 0: not said, in an offer
+					// AIOWS_WINDOW_ANY too
+	int32_t level;   // 1 (fastest) to 9 (smallest) for what is sent; 0: the default
+	int32_t history; // bytes of sent text that prime the compressor, at most 32768;
+			 // 0: the default, 1024
+} aiows_deflate;
+
 // aiows_conn_options hold for connections of both roles. Times are
 // milliseconds, 0 switches the timer off; sizes are bytes.
 typedef struct aiows_conn_options {
 	uint32_t size;
 	int32_t auto_pong;         // 1 (default): answer pings at once
 	int32_t auto_close;        // 1 (default): answer the peer's Close at once
-	int32_t compression;       // 0 (default): off; other values AIOWS_ERR_UNSUPPORTED
+	int32_t compression;       // AIOWS_COMPRESSION_OFF (default), AIOWS_COMPRESSION_DEFLATE
 	int64_t close_timeout_ms;  // 10000: from our Close to the end of the connection
 	int64_t ping_interval_ms;  // 20000: between keepalive pings
 	int64_t ping_timeout_ms;   // 20000: for the answer, else 1011 and CLOSED
@@ -328,6 +362,11 @@ typedef struct aiows_conn_options {
 	uint32_t max_fragments;    // 0: no limit on the frames of one message
 	uint32_t reserved;
 	uint64_t read_ahead;       // 1048576: read while paused or not polled; 0: nothing
+	// With AIOWS_COMPRESSION_DEFLATE only: what a client offers, in order of preference,
+	// or what a server accepts, in order, at most 16, all of one size. NULL: one
+	// configuration that asks for nothing; a client's has AIOWS_WINDOW_ANY.
+	const aiows_deflate *deflate;
+	size_t deflate_len;
 } aiows_conn_options;
 
 AIOWS_API void aiows_conn_options_init(aiows_conn_options *options, size_t size);
@@ -369,7 +408,7 @@ AIOWS_API int32_t aiows_connect(aiows_loop *loop, const char *uri,
 
 enum {
 	AIOWS_COMPRESS = 1,    // AIOWS_ERR_UNSUPPORTED unless compression was negotiated
-	AIOWS_NO_COMPRESS = 2, // send this message as it is
+	AIOWS_NO_COMPRESS = 2, // send this message as it is; not with AIOWS_COMPRESS
 	AIOWS_TRY = 4,         // AIOWS_ERR_BUSY rather than wait for another writer
 	AIOWS_FORCE = 8        // queue whatever is pending; see AIOWS_PENDING
 };
@@ -378,7 +417,8 @@ enum {
 //
 // data is copied before return. Any thread may call; order holds per thread. As
 // much as the socket takes is written at once. A message is never refused for
-// its own size.
+// its own size. Where compression was negotiated the message is compressed, unless
+// that makes it longer or flags hold AIOWS_NO_COMPRESS.
 //
 // Returns 0, or:
 //   AIOWS_PENDING     with AIOWS_FORCE only: the message is queued and the bytes
@@ -392,13 +432,14 @@ enum {
 //                     connection was lost
 //   AIOWS_ERR_STATE   not open yet, or a fragmented message is being sent
 //   AIOWS_ERR_UTF8    kind is AIOWS_TEXT and data is not UTF-8
+//   AIOWS_ERR_UNSUPPORTED  AIOWS_COMPRESS and no compression was negotiated
 AIOWS_API int32_t aiows_send(aiows_conn *conn, int32_t kind, uint32_t flags, const void *data,
                              size_t len);
 
 // aiows_send_fragment queues one frame of a message in parts (RFC 6455 5.4). The
 // first call decides kind, later ones repeat it; fin ends the message. A text
-// fragment may end inside a character, the message may not (AIOWS_ERR_UTF8).
-// Until fin, aiows_send answers AIOWS_ERR_STATE; control frames pass.
+// fragment may end inside a character, the message may not (AIOWS_ERR_UTF8). Whether
+// the message is compressed is decided with its first fragment. Until fin, aiows_send answers AIOWS_ERR_STATE; control frames pass.
 AIOWS_API int32_t aiows_send_fragment(aiows_conn *conn, int32_t kind, uint32_t flags, int32_t fin,
                                       const void *data, size_t len);
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"aiows/libws/deflate"
 	"aiows/libws/dial"
 	"aiows/libws/handshake"
 	"aiows/libws/netpoll"
@@ -79,6 +80,9 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	}
 	if len(o.RawLines) > 0 && uri.HasUser {
 		return nil, argument("raw request lines together with credentials in the URI, expected an Authorization line")
+	}
+	if _, err := o.Conn.deflateConfigs((*deflate.Config).CheckOffer); err != nil {
+		return nil, err
 	}
 	request := handshake.Request{
 		Target: uri.Target, Host: uri.HostHeader, Origin: o.Origin, UserAgent: o.UserAgent,

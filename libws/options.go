@@ -3,6 +3,7 @@ package libws
 import (
 	"time"
 
+	"aiows/libws/deflate"
 	"aiows/libws/dial"
 	"aiows/libws/handshake"
 )
@@ -18,7 +19,7 @@ type SendFlags uint32
 
 const (
 	SendCompress   SendFlags = 1 << iota // CodeUnsupported unless compression was negotiated
-	SendNoCompress                       // send this message as it is
+	SendNoCompress                       // send this message as it is; not with SendCompress
 	SendTry                              // CodeBusy rather than wait for another writer
 	SendForce                            // queue whatever is pending
 )
@@ -61,6 +62,11 @@ type ConnOptions struct {
 	WriteHigh      uint64
 	WriteLow       uint64
 	ReadAhead      uint64 // bytes, while the connection is paused or the host does not poll
+	// Compression turns permessage-deflate on (RFC 7692), if the peer agrees. Deflate
+	// is what a client offers, in order of preference, or a server accepts; nil: one
+	// Config that asks for nothing.
+	Compression bool
+	Deflate     []deflate.Config
 }
 
 // DefaultConnOptions returns what a connection uses unless told otherwise.

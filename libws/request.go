@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"aiows/libws/deflate"
 	"aiows/libws/handshake"
 )
 
@@ -169,6 +170,9 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 		r.answered = true
 		c.rejectHead(e)
 		return nil, &Error{Code: CodeHandshake, Text: e.Text}
+	}
+	if _, err := o.Conn.deflateConfigs((*deflate.Config).CheckAccept); err != nil {
+		return nil, err
 	}
 	headers := o.Headers
 	if name := r.listener.opts.ServerName; name != "" && !headers.Has("Server") {

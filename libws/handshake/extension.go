@@ -90,6 +90,51 @@ func parameterEnd(s string, i int) int {
 	return -1
 }
 
+// Extension is one element of a Sec-WebSocket-Extensions field.
+type Extension struct {
+	Name       string
+	Parameters []Parameter // in order
+}
+
+// Parameter is one of an [Extension].
+type Parameter struct {
+	Name, Value string // without quotes
+	HasValue    bool
+}
+
+// String shows the parameter as it may be written.
+func (p Parameter) String() string {
+	if p.HasValue {
+		return p.Name + "=" + shorten(p.Value)
+	}
+	return shorten(p.Name)
+}
+
+// ParseExtensions parses a value of Sec-WebSocket-Extensions; ok is false when it does
+// not follow the grammar.
+func ParseExtensions(value string) (list []Extension, ok bool) {
+	elements, ok := splitExtensions(value)
+	for _, element := range elements {
+		// No token holds a semicolon or an equals sign, and what is quoted is a token.
+		parts := strings.Split(element, ";")
+		e := Extension{Name: trimSpace(parts[0])}
+		for _, part := range parts[1:] {
+			name, v, has := strings.Cut(part, "=")
+			e.Parameters = append(e.Parameters, Parameter{trimSpace(name), unquote(trimSpace(v)), has})
+		}
+		list = append(list, e)
+	}
+	return list, ok
+}
+
+// unquote returns the text of a token or a quoted string.
+func unquote(s string) string {
+	if s == "" || s[0] != '"' {
+		return s
+	}
+	return strings.ReplaceAll(s[1:len(s)-1], `\`, "")
+}
+
 // extensionName returns the token that element starts with.
 func extensionName(element string) string { return element[:tokenEnd(element, 0)] }
 
