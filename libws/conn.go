@@ -321,6 +321,12 @@ func (c *Conn) tell(now int64, b *batch) {
 	if c.due.open || c.phase != phaseOpen && c.phase != phaseDone {
 		return
 	}
+	if broken := c.reader.broken; broken != nil && c.phase == phaseOpen {
+		if c.justTold() {
+			return
+		}
+		c.failWire(broken)
+	}
 	if len(c.reader.rest) > 0 {
 		if c.held() && c.park() {
 			c.serveRest(now)
@@ -335,7 +341,7 @@ func (c *Conn) tell(now int64, b *batch) {
 		}
 		c.pull(now, b)
 	}
-	if c.reader.eof && len(c.reader.rest) == 0 && c.phase == phaseOpen {
+	if c.reader.eof && len(c.reader.rest) == 0 && c.reader.broken == nil && c.phase == phaseOpen {
 		c.finish()
 	}
 }
@@ -343,6 +349,9 @@ func (c *Conn) tell(now int64, b *batch) {
 // hasMore reports that the next Poll has to come back without a socket's help.
 func (c *Conn) hasMore() bool {
 	if c.due.open || c.due.writable || c.due.request || c.due.failed {
+		return true
+	}
+	if c.reader.broken != nil && c.phase == phaseOpen {
 		return true
 	}
 	if c.phase == phaseAsked {

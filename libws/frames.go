@@ -15,12 +15,16 @@ func (r *reader) space() []byte {
 
 // grow makes room for the next bytes of a payload of which left are to come, more
 // of them at hand. The block grows with what arrived, now or in the last message, so
-// that a length field alone costs nothing.
+// that a length field alone costs nothing; and by half at least while other frames
+// follow, so that a message in 65,536 of them is not copied as often.
 func (r *reader) grow(more int) bool {
 	if r.have < len(r.message) || r.left == 0 {
 		return true
 	}
 	size := min(int64(r.have)+r.left, int64(max(4*(r.have+more), firstBlock, r.usual)))
+	if !r.fin {
+		size = max(size, int64(r.have+r.have/2))
+	}
 	a := &r.conn.loop.arena
 	block := a.block(int(size))
 	if block == nil {
@@ -183,6 +187,7 @@ func (c *Conn) frameDone(b *batch) bool {
 // tellMessage emits a message, unless the host closed while it had paused.
 func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batch) {
 	c.counters.messagesReceived.Add(1)
+	c.reader.told = c.loop.polls
 	if c.paused.Load() && c.leaving.Load() {
 		return
 	}
@@ -216,14 +221,23 @@ func (c *Conn) controlFrame(op wire.Opcode, payload []byte, b *batch) {
 	}
 }
 
-// failWire fails the connection over a rule the peer broke.
+// failWire fails the connection over a rule the peer broke. When this Poll tells
+// messages that came before, it does so in the next one: the host may answer them.
 func (c *Conn) failWire(e *wire.Error) {
+	if c.justTold() {
+		c.reader.broken, c.reader.discard, c.reader.more = e, true, false
+		return
+	}
+	c.reader.broken = nil
 	code := CodeProtocol
 	if e.Code == wire.CloseMessageTooBig {
 		code = CodeTooBig
 	}
 	c.fail(e.Code, &Error{Code: code, Text: e.Error(), CloseCode: uint16(e.Code)})
 }
+
+// justTold reports that the host does not have the newest message yet.
+func (c *Conn) justTold() bool { return c.reader.told == c.loop.polls }
 
 func (c *Conn) failMemory() {
 	c.fail(wire.CloseInternalError, &Error{Code: CodeMemory, CloseCode: uint16(wire.CloseInternalError)})

@@ -33,6 +33,78 @@ func TestFailsFast(t *testing.T) {
 	})
 }
 
+// TestAnswerBeforeFailure: messages in front of a broken rule can be answered, though
+// all of it came in one segment.
+func TestAnswerBeforeFailure(t *testing.T) {
+	broken := []struct {
+		name string
+		code int
+		make func(p *peer) []byte
+	}{
+		{"opcode", 1002, func(p *peer) []byte { return p.frame(3, true, nil) }},
+		{"continuation", 1002, func(p *peer) []byte { return p.frame(0, true, []byte("x")) }},
+		{"close code", 1002, func(p *peer) []byte { return p.frame(8, true, []byte("\x03\xee")) }},
+		{"UTF-8", 1007, func(p *peer) []byte { return p.frame(1, true, []byte("\xff")) }},
+		{"UTF-8 in a part", 1007, func(p *peer) []byte {
+			whole := p.frame(1, true, append([]byte("\xff"), filled(100, 'x')...))
+			return whole[:len(whole)-10]
+		}},
+	}
+	for _, rule := range broken {
+		for _, end := range []bool{false, true} {
+			t.Run(fmt.Sprint(rule.name, ", end ", end), func(t *testing.T) {
+				inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+					p.write(append(bytes.Repeat(p.frame(1, true, []byte("ask")), 3), rule.make(p)...))
+					if end {
+						_ = p.socket.CloseWrite()
+					}
+					for range 3 {
+						h.until(EventMessage, 1)
+						if _, err := c.Send(Text, 0, []byte("answer")); err != nil {
+							p.t.Fatal(err)
+						}
+					}
+					h.async("the answers", func() {
+						for range 3 {
+							p.expect(wire.OpText, "answer")
+						}
+						p.expectClose(rule.code)
+						p.socket.Close()
+					})
+					h.until(EventClosed, 1)
+					if err := c.Err(); err == nil || err.Code != CodeProtocol || int(err.CloseCode) != rule.code {
+						p.t.Errorf("error %+v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestManyFragments: a message is not copied for each of its frames.
+func TestManyFragments(t *testing.T) {
+	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+		const n = 5000
+		op, moved, longest := wire.OpBinary, 0, 0
+		for i := range n {
+			p.write(p.frame(op, i == n-1, random(16)))
+			op = wire.OpContinuation
+			if i%50 == 0 {
+				h.while("the frame", func() bool { return c.reader.fragments == uint32(i+1) })
+				if size := len(c.reader.message); size != longest {
+					moved, longest = moved+1, size
+				}
+			}
+		}
+		if e := h.until(EventMessage, 1); len(e.data) != 16*n {
+			p.t.Errorf("%d bytes", len(e.data))
+		}
+		if moved > 25 {
+			p.t.Errorf("its block was replaced %d times", moved)
+		}
+	})
+}
+
 // TestControlFramesInsideAMessage: they are told and answered at once, the message
 // follows whole.
 func TestControlFramesInsideAMessage(t *testing.T) {
