@@ -211,7 +211,8 @@ func (c *Conn) attend(now int64) {
 	}
 	if c.phase == phaseOpen {
 		c.closeProgress(now)
-		if !c.held() {
+		// A Pause may have followed the Resume that asked for this.
+		if !c.held() || !c.park() {
 			c.parked.Store(false)
 			c.out.setReading(!c.reader.eof && !c.reader.stopped)
 		}

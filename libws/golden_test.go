@@ -24,7 +24,7 @@ type vector struct {
 	want     []string // message, ping, pong, close and fail lines
 }
 
-func octets(t *testing.T, fields []string) []byte {
+func octets(t testing.TB, fields []string) []byte {
 	t.Helper()
 	var b []byte
 	for _, f := range fields {
@@ -45,7 +45,7 @@ func octets(t *testing.T, fields []string) []byte {
 	return b
 }
 
-func vectors(t *testing.T) []vector {
+func vectors(t testing.TB) []vector {
 	t.Helper()
 	text, err := os.ReadFile("wire/testdata/frames.txt")
 	if err != nil {

@@ -1,6 +1,7 @@
 package libws
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -16,6 +17,9 @@ func TestMain(m *testing.M) {
 	FDHook = descriptors.hook
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if fuzzing := flag.Lookup("test.fuzz"); fuzzing != nil && fuzzing.Value.String() != "" {
+		os.Exit(code) // the fuzzer's own goroutine waits for signals
+	}
 	if !eventually(func() bool { return runtime.NumGoroutine() <= before }) {
 		fmt.Fprintf(os.Stderr, "%d goroutines at the end, %d at the start\n", runtime.NumGoroutine(), before)
 		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)

@@ -1,6 +1,7 @@
 package libws
 
 import (
+	"math"
 	"time"
 
 	"aiows/libws/deflate"
@@ -85,9 +86,11 @@ func DefaultConnOptions() ConnOptions {
 }
 
 // consistent returns o with a low mark that a backlog at the high mark has to sink
-// to: WRITABLE would come at once otherwise, and the next send be refused again.
+// to: WRITABLE would come at once otherwise, and the next send be refused again. A
+// message limit above what a length field can say is none.
 func (o ConnOptions) consistent() ConnOptions {
 	o.WriteLow = min(o.WriteLow, o.WriteHigh)
+	o.MaxMessageSize = min(o.MaxMessageSize, math.MaxInt64)
 	return o
 }
 

@@ -233,3 +233,28 @@ func (c *Conn) stopped() bool {
 func readingAhead(n uint64) func(*ConnOptions) {
 	return func(o *ConnOptions) { o.ReadAhead = n }
 }
+
+// TestPauseOvertakesResume: a Pause that follows a Resume before the next Poll holds
+// back what the first one did, and the next Resume brings it.
+func TestPauseOvertakesResume(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, ahead uint64) {
+		inBothRoles(t, readingAhead(ahead), func(h *host, c *Conn, p *peer) {
+			_ = c.Pause()
+			p.send(1, "x")
+			h.settled()
+			_ = c.Resume()
+			_ = c.Pause()
+			h.settled()
+			if n := len(h.take(EventMessage)); n > 0 {
+				p.t.Errorf("%d messages while paused", n)
+			}
+			_ = c.Resume()
+			if !h.readable(hang) { // what polls without being asked to would not notice
+				p.t.Fatal("Resume does not wake the host")
+			}
+			if e := h.until(EventMessage, 1); string(e.data) != "x" {
+				p.t.Errorf("got %q", e.data)
+			}
+		})
+	})
+}

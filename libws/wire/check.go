@@ -1,5 +1,7 @@
 package wire
 
+import "math"
+
 // Role says which end of the connection receives a frame.
 type Role uint8
 
@@ -47,9 +49,12 @@ func CheckHeader(h *Header, role Role, inMessage bool, rsvAllowed uint8) *Error 
 
 // CheckMessageLength reports whether a message of which have octets came may
 // grow by the next ones, as announced by a header. limit is in octets; 0 means
-// no limit. None may be negative; no sum can overflow.
+// none but that have and next together do not overflow. None may be negative.
 func CheckMessageLength(have, next, limit int64) *Error {
-	if limit > 0 && next > limit-have {
+	if limit == 0 {
+		limit = math.MaxInt64
+	}
+	if next > limit-have {
 		return ErrMessageTooBig
 	}
 	return nil

@@ -53,7 +53,10 @@ func TestCheckMessageLength(t *testing.T) {
 		{5, math.MaxInt64, 10, ErrMessageTooBig},
 		{math.MaxInt64, math.MaxInt64, math.MaxInt64, ErrMessageTooBig},
 		{1, math.MaxInt64 - 1, math.MaxInt64, nil},
-		{math.MaxInt64, math.MaxInt64, 0, nil},
+		{0, math.MaxInt64, 0, nil},
+		{1, math.MaxInt64 - 1, 0, nil},
+		{1, math.MaxInt64, 0, ErrMessageTooBig},
+		{math.MaxInt64, math.MaxInt64, 0, ErrMessageTooBig},
 	} {
 		if got := CheckMessageLength(c.have, c.next, c.limit); got != c.want {
 			t.Errorf("%d and %d of %d: got %v, want %v", c.have, c.next, c.limit, got, c.want)

@@ -1,0 +1,195 @@
+package libws
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"aiows/libws/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+// fuzzPair opens a connection of ours, handle 1, over one end of a socket pair, without
+// a handshake, and returns the other end.
+func (h *host) fuzzPair(role wire.Role, o ConnOptions) (c *Conn, peer int) {
+	h.t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	l := h.loop
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c = newConn(l, role, o)
+	c.SetHandle(1)
+	l.conns++
+	c.place()
+	track(fds[0])
+	if err := c.out.attach(fds[0], true); err != nil {
+		h.t.Fatal(err)
+	}
+	c.becomeOpen(clock(), nil)
+	return c, fds[1]
+}
+
+// pollDry polls for as long as the loop has something to tell.
+func (h *host) pollDry() {
+	h.t.Helper()
+	for range 100000 {
+		if !h.readable(0) {
+			return
+		}
+		h.poll(0)
+	}
+	h.t.Fatal("the loop spins")
+}
+
+// plan is how a stream is delivered. Each octet is one piece: its size, and what the
+// host does before and after it.
+type plan []byte
+
+const (
+	planSize   = 0x3F // one less than the size; planSize itself: all that is left
+	planToggle = 0x40 // pause, or resume, before the piece is sent
+	planHold   = 0x80 // do not poll after it
+)
+
+func (p plan) pauses() bool {
+	return slices.ContainsFunc(p, func(b byte) bool { return b&planToggle != 0 })
+}
+
+// FuzzStream: what a connection makes of a stream, in either role, however it is cut
+// and whenever the host pauses, is what naiveReader reads in RFC 6455.
+func FuzzStream(f *testing.F) {
+	for _, v := range vectors(f) {
+		if len(v.in) <= 4096 {
+			f.Add(v.in, []byte{0}, v.toServer, uint16(v.limit), byte(0), byte(0), uint16(1000))
+			f.Add(v.in, []byte{2, 3 | planToggle, 1 | planHold}, v.toServer, uint16(v.limit), byte(3), byte(1), uint16(100))
+			f.Add(v.in, []byte{planSize}, v.toServer, uint16(v.limit), byte(2), byte(0), uint16(0))
+		}
+	}
+	f.Fuzz(func(t *testing.T, stream, cuts []byte, server bool, limit uint16, maxFragments, events byte, readAhead uint16) {
+		if len(stream) > 1<<15 {
+			return
+		}
+		o := quiet(func(o *ConnOptions) {
+			o.MaxMessageSize, o.MaxFragments, o.ReadAhead = uint64(limit), uint32(maxFragments), uint64(readAhead)
+			o.CloseTimeout = 0
+		})
+		role := wire.Client
+		if server {
+			role = wire.Server
+		}
+		h := newHost(t)
+		h.loop.opts.Log, h.loop.opts.NoWatchdog = nil, true
+		h.cap = 1 + int(events)%8*16
+		c, fd := h.fuzzPair(role, o)
+		defer unix.Close(fd)
+		written := h.feed(c, fd, stream, cuts)
+
+		want := naiveReader{server, int(limit), int(maxFragments)}.read(stream)
+		if got := h.outcome(); !slices.Equal(got, want.lines) {
+			t.Fatalf("%x:\n got %.300q\nwant %.300q", stream, got, want.lines)
+		}
+		checkWritten(t, naiveReader{server: !server}.read(written), want, plan(cuts).pauses())
+		if open := c.State() == StateOpen; open != (want.code == 0) {
+			t.Fatalf("%x: state %d, expected to close with %d", stream, c.State(), want.code)
+		}
+
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		h.pollDry()
+		closed := h.take(EventClosed)
+		if len(closed) != 1 {
+			t.Fatalf("%x: %d CLOSED events", stream, len(closed))
+		}
+		err := c.Err()
+		switch {
+		case want.fail != nil && (err == nil || err.Text != want.fail.Error()):
+			t.Fatalf("%x: error %v, expected %v", stream, err, want.fail)
+		case want.fail == nil && want.code != 0 && (err != nil || closed[0].Flags&FlagClean == 0 || int(closed[0].Code) != want.code):
+			t.Fatalf("%x: CLOSED %d, flags %d, error %v, expected a clean %d", stream, closed[0].Code, closed[0].Flags, err, want.code)
+		case want.code == 0 && (err == nil || err.Code != CodeLost):
+			t.Fatalf("%x: error %v, expected a lost connection", stream, err)
+		}
+	})
+}
+
+// feed sends stream as cuts says, and returns what the connection wrote.
+func (h *host) feed(c *Conn, fd int, stream []byte, cuts plan) (written []byte) {
+	h.t.Helper()
+	buf := make([]byte, 1<<16)
+	drain := func() {
+		h.pollDry()
+		for {
+			n, _ := unix.Read(fd, buf)
+			if n <= 0 {
+				return
+			}
+			written = append(written, buf[:n]...)
+		}
+	}
+	if len(cuts) == 0 {
+		cuts = plan{planSize}
+	}
+	for i := 0; len(stream) > 0; i++ {
+		step := cuts[i%len(cuts)]
+		n := len(stream)
+		if size := int(step & planSize); size != planSize {
+			n = min(n, size+1)
+		}
+		if step&planToggle != 0 {
+			if c.paused.Load() {
+				_ = c.Resume()
+			} else {
+				_ = c.Pause()
+			}
+		}
+		// An ended connection may have closed its end, and a paused one may not read.
+		if n, err := unix.SendmsgN(fd, stream[:n], nil, nil, unix.MSG_NOSIGNAL); err != nil {
+			if err != unix.EAGAIN {
+				break
+			}
+			_ = c.Resume()
+		} else {
+			stream = stream[n:]
+		}
+		if step&planHold == 0 {
+			drain()
+		}
+	}
+	_ = c.Resume()
+	drain()
+	return written
+}
+
+// checkWritten compares what a connection answered. Only the newest of several pings has
+// to be answered while the host pauses, and what is wrong is found after the pause, when
+// the peer's Close may have been answered.
+func checkWritten(t *testing.T, got, want naiveOutcome, paused bool) {
+	t.Helper()
+	if got.fail != nil {
+		t.Fatalf("wrote a frame that breaks a rule: %v", got.fail)
+	}
+	if paused && want.fail != nil {
+		return
+	}
+	var pongs []string
+	for _, line := range got.lines {
+		if payload, found := strings.CutPrefix(line, "pong "); found {
+			pongs = append(pongs, payload)
+		}
+	}
+	if !paused && !slices.Equal(pongs, want.pings) || len(pongs) > 0 != (len(want.pings) > 0) ||
+		len(pongs) > 0 && pongs[len(pongs)-1] != want.pings[len(want.pings)-1] {
+		t.Fatalf("answered pings with %q, expected %q", pongs, want.pings)
+	}
+	if got.code != want.code {
+		t.Fatalf("sent Close %d, expected %d", got.code, want.code)
+	}
+	end := fmt.Sprintf("close %d ", want.code)
+	if want.code != 0 && (len(got.lines) == 0 || !strings.HasPrefix(got.lines[len(got.lines)-1], end)) {
+		t.Fatalf("wrote %q, expected %q at the end", got.lines, end)
+	}
+}

@@ -1,0 +1,187 @@
+package libws
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"unicode/utf8"
+
+	"aiows/libws/wire"
+)
+
+// naiveReader says what an endpoint makes of a stream, by the text of RFC 6455
+// sections 5 and 7: the whole stream at once, one frame after the other, with
+// nothing shared with the parser under test. It is the oracle of FuzzStream.
+type naiveReader struct {
+	server       bool // who receives
+	limit        int  // octets of a message, 0: none
+	maxFragments int  // frames of a message, 0: any number
+}
+
+// naiveOutcome is what came of a stream.
+type naiveOutcome struct {
+	lines []string // as host.outcome writes them
+	pings []string // payloads, in hexadecimal
+	// Of the Close frame that has to be sent, 0: none.
+	code int
+	fail *wire.Error // the rule that the peer broke
+}
+
+func (n naiveReader) read(b []byte) (o naiveOutcome) {
+	var kind byte // of the open message, 0: none
+	var message []byte
+	frames := 0
+	broken := func(e *wire.Error, code int) naiveOutcome {
+		o.fail, o.code = e, code
+		return o
+	}
+	for len(b) > 0 {
+		fin, rsv, opcode := b[0] >= 0x80, b[0]/16%8, b[0]%16
+		control := opcode >= 8
+		switch { // section 5.2: what the first octet can tell alone
+		case !slices.Contains([]byte{0, 1, 2, 8, 9, 10}, opcode):
+			return broken(wire.ErrReservedOpcode, 1002)
+		case control && !fin:
+			return broken(wire.ErrFragmentedControl, 1002)
+		case len(b) == 1:
+			return o
+		}
+		masked, length, at := b[1] >= 0x80, int(b[1]%128), 2
+		if control && length > 125 {
+			return broken(wire.ErrControlTooLong, 1002)
+		}
+		if length > 125 {
+			more, least := 2, 126
+			if length == 127 {
+				more, least = 8, 65536
+			}
+			octets := b[2:min(2+more, len(b))]
+			if more == 8 && len(octets) > 0 && octets[0] >= 0x80 {
+				return broken(wire.ErrLengthHighBit, 1002)
+			}
+			length = 0
+			for i := range more { // what is missing may still be as large as it can
+				next := 255
+				if i < len(octets) {
+					next = int(octets[i])
+				}
+				if i == 0 && more == 8 && len(octets) == 0 {
+					next = 127
+				}
+				length = length*256 + next
+			}
+			if length < least {
+				return broken(wire.ErrNonMinimalLength, 1002)
+			}
+			if len(octets) < more {
+				return o
+			}
+			at += more
+		}
+		key := make([]byte, 4)
+		if masked {
+			if copy(key, b[at:]) < 4 {
+				return o
+			}
+			at += 4
+		}
+		switch {
+		case rsv != 0:
+			return broken(wire.ErrReservedBits, 1002)
+		case n.server && !masked:
+			return broken(wire.ErrMaskRequired, 1002)
+		case !n.server && masked:
+			return broken(wire.ErrMaskForbidden, 1002)
+		case (opcode == 1 || opcode == 2) && kind != 0:
+			return broken(wire.ErrExpectedContinuation, 1002)
+		case opcode == 0 && kind == 0:
+			return broken(wire.ErrUnexpectedContinuation, 1002)
+		}
+		b = b[at:]
+		payload := slices.Clone(b[:min(length, len(b))])
+		for i := range payload {
+			payload[i] ^= key[i%4]
+		}
+		b = b[len(payload):]
+		whole := len(payload) == length
+		if control {
+			if !whole {
+				return o
+			}
+			switch opcode {
+			case 9:
+				o.lines = append(o.lines, fmt.Sprintf("ping %x", payload))
+				o.pings = append(o.pings, fmt.Sprintf("%x", payload))
+			case 10:
+				o.lines = append(o.lines, fmt.Sprintf("pong %x", payload))
+			default:
+				return n.close(o, payload)
+			}
+			continue
+		}
+		limit := n.limit
+		if limit == 0 { // what a message announces must be a number
+			limit = math.MaxInt
+		}
+		if length > limit-len(message) {
+			return broken(wire.ErrMessageTooBig, 1009)
+		}
+		if frames++; n.maxFragments > 0 && frames > n.maxFragments {
+			return broken(wire.ErrMessageTooBig, 1009)
+		}
+		if kind == 0 {
+			kind = opcode
+		}
+		message = append(message, payload...)
+		if kind == 1 && !naiveText(message, fin && whole) {
+			return broken(wire.ErrInvalidUTF8, 1007)
+		}
+		if !whole {
+			return o
+		}
+		if fin {
+			o.lines = append(o.lines, fmt.Sprintf("message %s %x", []string{"", "text", "binary"}[kind], message))
+			kind, message, frames = 0, nil, 0
+		}
+	}
+	return o
+}
+
+// close follows sections 5.5.1 and 7.4.
+func (n naiveReader) close(o naiveOutcome, payload []byte) naiveOutcome {
+	if len(payload) == 0 {
+		o.lines, o.code = append(o.lines, "close 1005 "), 1005
+		return o
+	}
+	if len(payload) == 1 {
+		o.fail, o.code = wire.ErrCloseBodyLength, 1002
+		return o
+	}
+	code := int(payload[0])*256 + int(payload[1])
+	reserved := []int{1004, 1005, 1006}
+	if code < 1000 || code > 4999 || code > 1014 && code < 3000 || slices.Contains(reserved, code) {
+		o.fail, o.code = wire.ErrCloseCode, 1002
+		return o
+	}
+	if !utf8.Valid(payload[2:]) {
+		o.fail, o.code = wire.ErrCloseReasonUTF8, 1007
+		return o
+	}
+	o.lines, o.code = append(o.lines, fmt.Sprintf("close %d %x", code, payload[2:])), code
+	return o
+}
+
+// naiveText reports whether b is UTF-8, or when it is not complete, can become it.
+func naiveText(b []byte, complete bool) bool {
+	for len(b) > 0 {
+		if !complete && !utf8.FullRune(b) {
+			return true
+		}
+		r, size := utf8.DecodeRune(b)
+		if r == utf8.RuneError && size == 1 {
+			return false
+		}
+		b = b[size:]
+	}
+	return true
+}
