@@ -193,5 +193,8 @@ func go_request_info(h C.uintptr_t, out *C.aiows_request_info_t) (rc C.int32_t) 
 		out.target = p.text(target)
 		out.local_address = p.text(local)
 		out.remote_address = p.text(remote)
+		status, text, fields := r.ws.Refusal()
+		out.refusal_status, out.refusal_text = C.int32_t(status), p.text(text)
+		out.refusal_headers, out.n_refusal_headers = p.headers(fields)
 	}))
 }

@@ -466,14 +466,16 @@ AIOWS_API int32_t aiows_pong(aiows_conn *conn, const void *data, size_t len);
 // code is 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999; 0 sends none.
 // reason is at most 123 bytes of UTF-8, NULL for none. Messages that arrive before
 // the peer's Close are still told, unless reading is paused: then they are dropped.
-// With auto_close 0 it also answers the peer's Close. A second call changes nothing.
+// With auto_close 0 it also answers the peer's Close. A second call changes nothing,
+// nor does one after aiows_abort.
 //
 // Returns 0, AIOWS_ERR_ARGUMENT, AIOWS_ERR_CLOSED after the end. On a connection
 // that is still opening it works as aiows_abort.
 AIOWS_API int32_t aiows_close(aiows_conn *conn, int32_t code, const char *reason);
 
 // aiows_abort ends the connection without a handshake; CLOSED (1006) or FAILED
-// (AIOWS_ERR_ABORTED) follows.
+// (AIOWS_ERR_ABORTED) follows. Nothing is written any more once it has returned: what
+// waits to be sent is dropped.
 AIOWS_API int32_t aiows_abort(aiows_conn *conn);
 
 // aiows_pause stops MESSAGE events of conn after the batch in hand, and what follows
@@ -617,6 +619,13 @@ typedef struct aiows_request_info_s {
 	size_t n_headers;
 	const char *const *subprotocols; // offered, in the client's order
 	size_t n_subprotocols;
+	// What aiows_accept would answer a request that any_request let through and that is
+	// no upgrade: 400, 405, 426 and so on, fields, and why; 0, 0 and "" for an upgrade.
+	int32_t refusal_status;
+	int32_t refusal_reserved;
+	const char *refusal_text;
+	const aiows_header *refusal_headers;
+	size_t n_refusal_headers;
 } aiows_request_info_t;
 
 // aiows_request_info fills *info_out, whose size the caller sets.

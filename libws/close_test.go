@@ -25,7 +25,7 @@ func (h *host) closed(code, sent int, flags uint16, reason string) {
 	}
 }
 
-// TestPeerCloses: its code comes back, the server's end of TCP first.
+// TestPeerCloses: its code and reason come back, the server's end of TCP first.
 func TestPeerCloses(t *testing.T) {
 	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
 		p.write(append(p.frame(1, true, []byte("last")), append(p.frame(8, true, []byte(closePayload(3999, "done"))), p.frame(1, true, []byte("too late"))...)...))
@@ -36,7 +36,7 @@ func TestPeerCloses(t *testing.T) {
 		if _, err := c.Send(Text, 0, nil); err != CodeClosed {
 			p.t.Errorf("send after the peer's Close: %v", err)
 		}
-		p.expectClose(3999)
+		p.expectCloseWith(3999, "done")
 		if c.role == wire.Server {
 			h.async("FIN", p.expectEnd)
 		} else {
@@ -51,7 +51,7 @@ func TestPeerCloses(t *testing.T) {
 			p.t.Errorf("messages %v", m)
 		}
 		i := c.Info()
-		if i.CloseReceived != 3999 || i.CloseSent != 3999 || i.CloseReasonReceived != "done" || c.Err() != nil {
+		if i.CloseReceived != 3999 || i.CloseSent != 3999 || i.CloseReasonReceived != "done" || i.CloseReasonSent != "done" || c.Err() != nil {
 			p.t.Errorf("info %+v, error %v", i, c.Err())
 		}
 	})
@@ -340,5 +340,51 @@ func TestCloseWhileHeldInUserSpace(t *testing.T) {
 		h.while("Close", func() bool { return len(h.take(EventClosing)) == 1 })
 		p.socket.Close()
 		h.closed(1000, 1000, FlagClean|FlagPeer, "") // it was answered as it came
+	})
+}
+
+// TestAbortIsTheEnd: nothing is written after it, though no Poll has come yet.
+func TestAbortIsTheEnd(t *testing.T) {
+	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+		if _, err := c.Send(Text, 0, []byte("before")); err != nil {
+			p.t.Fatal(err)
+		}
+		if err := c.Abort(); err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := c.Send(Text, SendForce, []byte("after")); err != CodeClosed {
+			p.t.Errorf("Send: %v", err)
+		}
+		for name, f := range map[string]func([]byte) error{"Ping": c.Ping, "Pong": c.Pong} {
+			if err := f(nil); err != CodeClosed {
+				p.t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := c.Close(1000, "after"); err != nil {
+			p.t.Errorf("Close: %v", err)
+		}
+		p.send(9, "x") // nobody answers
+		h.closed(1006, 0, 0, "")
+		p.expect(wire.OpText, "before")
+		if _, b, err := p.next(); err == nil {
+			p.t.Errorf("%q was written after Abort", b)
+		}
+		if err := c.Err(); err == nil || err.Code != CodeAborted {
+			p.t.Errorf("error %v", err)
+		}
+	})
+}
+
+// TestAbortDropsTheBacklog: what the socket did not take before, it never gets.
+func TestAbortDropsTheBacklog(t *testing.T) {
+	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+		h.clog(c)
+		if err := c.Abort(); err != nil {
+			p.t.Fatal(err)
+		}
+		if n := c.Buffered(); n > 0 {
+			p.t.Errorf("%d bytes wait", n)
+		}
+		h.closed(1006, 0, 0, "")
 	})
 }

@@ -157,12 +157,14 @@ func (c *Conn) park() bool {
 	return c.paused.Load() || !c.parked.Swap(false)
 }
 
-// Abort ends the connection without a handshake.
+// Abort ends the connection without a handshake. Once it has returned nothing more
+// is written; the event comes with a later Poll.
 func (c *Conn) Abort() error {
 	if c.Ended() {
 		return CodeClosed
 	}
 	c.aborted.Store(true)
+	c.out.abandon()
 	if c.cancel != nil {
 		c.cancel()
 	}

@@ -125,7 +125,7 @@ func (k *control) pongFlushed(sent uint64) {
 
 // writeClose sends our Close frame, once. The write lock is held.
 func (c *Conn) writeClose(code wire.CloseCode, reason string) {
-	if c.writer.closeSent.Load() {
+	if c.writer.closeSent.Load() || c.aborted.Load() {
 		return
 	}
 	var body [125]byte
@@ -156,8 +156,8 @@ func (c *Conn) sendControl(op wire.Opcode, payload []byte) error {
 	return c.writeFrame(op, true, payload)
 }
 
-// Close starts the close handshake; code 0 sends none. Later calls change nothing.
-// A connection that is still opening is aborted.
+// Close starts the close handshake; code 0 sends none. Later calls change nothing,
+// and neither do those after Abort. A connection that is still opening is aborted.
 func (c *Conn) Close(code int, reason string) error {
 	if code == 0 {
 		if reason != "" {
@@ -174,6 +174,9 @@ func (c *Conn) Close(code int, reason string) error {
 		return c.Abort()
 	case StateClosed:
 		return CodeClosed
+	}
+	if c.aborted.Load() {
+		return nil
 	}
 	c.leaving.Store(true)
 	c.wmu.Lock()

@@ -25,7 +25,7 @@ func (c *Conn) peerClosed(code wire.CloseCode, reason []byte, b *batch) {
 	c.closeArrived(code, reason, c.readAt)
 }
 
-// closeArrived answers the peer's Close frame, once.
+// closeArrived answers the peer's Close frame, once, by the same code and reason.
 func (c *Conn) closeArrived(code wire.CloseCode, reason []byte, now int64) {
 	if c.ending.received != 0 {
 		return
@@ -37,7 +37,7 @@ func (c *Conn) closeArrived(code wire.CloseCode, reason []byte, now int64) {
 		c.err = nil
 	}
 	if c.opts.AutoClose {
-		c.control.setClose(code, "")
+		c.control.setClose(code, c.ending.reason)
 		c.flushControl()
 	}
 	c.closeProgress(now)

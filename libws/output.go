@@ -249,6 +249,15 @@ func (o *output) fail(e netpoll.Errno) {
 	_ = o.watch()
 }
 
+// abandon makes every write from now on go nowhere. Any thread.
+func (o *output) abandon() {
+	o.mu.Lock()
+	if o.err == 0 {
+		o.fail(unix.ECANCELED)
+	}
+	o.mu.Unlock()
+}
+
 // cork holds bytes back until uncork, for a writer of several pieces.
 func (o *output) cork() {
 	o.mu.Lock()

@@ -303,6 +303,15 @@ func (p *peer) expectClose(code int) {
 	}
 }
 
+// expectCloseWith reads a Close frame with code and reason.
+func (p *peer) expectCloseWith(code int, reason string) {
+	p.t.Helper()
+	h, got, err := p.next()
+	if err != nil || h.Opcode != wire.OpClose || string(got) != closePayload(code, reason) {
+		p.t.Fatalf("got a %s frame %q and %v, expected Close %d %q", h.Opcode, got, err, code, reason)
+	}
+}
+
 // expectEnd reads up to the end of the stream; a reset fails the test.
 func (p *peer) expectEnd() {
 	p.t.Helper()

@@ -157,6 +157,15 @@ func (r *Request) Info() (method, target, local, remote string, header handshake
 	return r.request.Method, r.request.Target, i.local, i.remote, r.request.Header, r.request.Subprotocols
 }
 
+// Refusal is what NewConn would answer a request that is no upgrade; status 0 for one
+// that is.
+func (r *Request) Refusal() (status int, text string, header handshake.Header) {
+	if e := r.problem; e != nil {
+		return e.Status, e.Text, e.Header
+	}
+	return 0, "", nil
+}
+
 // NewConn checks o and turns the request into a connection; its Start answers 101.
 func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 	c := r.conn

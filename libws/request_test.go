@@ -117,6 +117,10 @@ func TestAnyRequest(t *testing.T) {
 				if method, target, _, _, _, _ := r.Info(); !strings.HasPrefix(c.request, method+" "+target+" ") {
 					t.Errorf("%q: request %s %s", c.request, method, target)
 				}
+				status, text, _ := r.Refusal()
+				if !strings.HasPrefix(c.want, fmt.Sprintf("HTTP/1.1 %d ", status)) || text == "" {
+					t.Errorf("%q: refusal %d %q", c.request, status, text)
+				}
 				if err := r.Reject(200, nil, []byte("fine\n")); err != nil {
 					t.Error(err)
 				}

@@ -22,7 +22,9 @@ def request_of(info: Mapping[str, Any]) -> Request | None:
     """Return the request of a connection's info, None before there is one."""
     if not info["request_target"]:
         return None
-    return Request(info["request_target"], Headers._trusted(info["request_headers"]))
+    headers = Headers._trusted(info["request_headers"])
+    # Only of what is no upgrade another one is known.
+    return Request(info["request_target"], headers, info.get("request_method", "GET"))
 
 
 def response_of(info: Mapping[str, Any]) -> Response | None:

@@ -71,7 +71,11 @@ class Opening:
         )
 
     def decide(
-        self, connection: ServerConnection, request: Request, offered: list[str]
+        self,
+        connection: ServerConnection,
+        request: Request,
+        offered: list[str],
+        refusal: tuple[int, str, list[tuple[str, str]]] | None,
     ) -> Generator[Awaitable[Any], Any, Response]:
         """
         Return the answer to a request, with status 101 to accept it.
@@ -89,7 +93,14 @@ class Opening:
             except Exception:
                 connection.logger.error("process_request failed", exc_info=True)
                 response = plain_response(500, _FAILED)
-        if response is None:
+        if response is None and refusal is not None:
+            # It is no upgrade, as the core found.
+            status, why, fields = refusal
+            response = plain_response(status, f"{why}\n")
+            for name, value in fields:
+                if name not in response.headers:
+                    response.headers[name] = value
+        elif response is None:
             response = self._negotiate(connection, request, offered)
         if self.server_header is not None and "Server" not in response.headers:
             response.headers["Server"] = self.server_header

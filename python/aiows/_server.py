@@ -59,6 +59,7 @@ class ServerConnection(Connection):
         if asked is None:
             return super()._describe()
         return {
+            "request_method": asked.method,
             "request_target": asked.target,
             "request_headers": asked.headers,
             "response_status": 0,
@@ -195,6 +196,9 @@ class Server:
     def is_serving(self) -> bool:
         """Return whether connections are accepted."""
         return bool(self._listeners) and self._closing is None
+
+    def _is_over(self) -> bool:
+        return self._closing is not None or self._loop.is_closed()
 
     async def start_serving(self) -> None:
         """
@@ -373,7 +377,9 @@ class Server:
     def _decide(self, connection: ServerConnection, asked: _core.Request) -> None:
         request = connection.request
         assert request is not None
-        steps = self._settings.opening.decide(connection, request, asked.subprotocols)
+        steps = self._settings.opening.decide(
+            connection, request, asked.subprotocols, asked.refusal
+        )
         try:
             awaitable = next(steps)
         except StopIteration as end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import socket
@@ -43,7 +44,8 @@ class serve:
 
     Each connection gets a task that runs handler; when it returns the
     connection is closed with 1000, when it raises with 1011 and a line in the
-    log. Arguments are checked at once; every await starts another server.
+    log. Arguments are checked at once. Awaiting it again returns the same
+    server until that is closed, then starts another one.
 
     Args:
         handler: Coroutine function that gets the ServerConnection. None only
@@ -70,8 +72,9 @@ class serve:
             cancelled when the client leaves or open_timeout has passed.
         process_response: Function or coroutine function, called as
             ``process_response(connection, request, response)`` with the answer,
-            which it may change, or replace by returning another. Of an answer
-            with 101 it has what the core does not add itself.
+            which it may change, or replace by returning another; also with the
+            one to a request that is no WebSocket handshake. Of an answer with
+            101 it has what the core does not add itself.
         server_header: The Server field, None for none.
         open_timeout: Seconds for the opening handshake, process_request
             included, None for no limit. Default 10.
@@ -172,7 +175,7 @@ class serve:
             listener={
                 "backlog": integer("backlog", backlog, 1, 2**31 - 1),
                 "open_timeout_ms": milliseconds("open_timeout", open_timeout),
-                "any_request": process_request is not None,
+                "any_request": process_request is not None or process_response is not None,
                 # The core adds it only to the answers it makes alone.
                 "server_name": header if header is not None and opening.accepts_all() else "",
             },
@@ -192,15 +195,21 @@ class serve:
                 ssl._core_options(server=True)
                 self._ssl = ssl
         self._server: Server | None = None
+        self._starting = asyncio.Lock()
+        self._entered = False
 
     def __await__(self) -> Generator[Any, None, Server]:
-        return self._start().__await__()
+        return self._running().__await__()
 
     async def __aenter__(self) -> Server:
-        if self._server is not None:
+        if self._entered:
             raise RuntimeError("this serve object is in use by another async with")
-        self._server = await self._start()
-        return self._server
+        self._entered = True
+        try:
+            return await self._running()
+        except BaseException:
+            self._entered = False
+            raise
 
     async def __aexit__(
         self,
@@ -208,9 +217,16 @@ class serve:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        server, self._server = self._server, None
+        server, self._server, self._entered = self._server, None, False
         if server is not None:
             await server.__aexit__(exc_type, exc_value, traceback)
+
+    async def _running(self) -> Server:
+        async with self._starting:
+            server = self._server
+            if server is None or server._is_over():
+                self._server = server = await self._start()
+            return server
 
     async def _start(self) -> Server:
         bound = await self._bind()

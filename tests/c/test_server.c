@@ -69,6 +69,9 @@ static void a_request_is_described_and_accepted(void)
 	for (size_t i = 0; i < info.n_headers; i++)
 		found += strcmp(info.headers[i].name, "X-Ask") == 0;
 	CHECK_INT(found, 1);
+	CHECK_INT(info.refusal_status, 0);
+	CHECK_INT(info.n_refusal_headers, 0);
+	CHECK_TEXT(info.refusal_text, "");
 	CHECK_RC(aiows_request_info(request, &again), AIOWS_OK);
 	CHECK(again.headers == info.headers);
 
@@ -192,9 +195,8 @@ static void an_unanswered_request_gets_503(void)
 	stop();
 }
 
-static void what_is_no_upgrade_is_answered(void)
+static int ask_without_upgrade(void)
 {
-	start();
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in to = { .sin_family = AF_INET,
 	                          .sin_port = htons((uint16_t)aiows_listener_port(listener)) };
@@ -202,9 +204,15 @@ static void what_is_no_upgrade_is_answered(void)
 	CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
 	static const char ask[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 	CHECK(send(fd, ask, sizeof ask - 1, 0) == (ssize_t)sizeof ask - 1);
+	return fd;
+}
+
+// check_answer reads to the end of the stream, and closes.
+static void check_answer(int fd, const char *beginning)
+{
 	char answer[1024] = { 0 };
 	size_t have = 0;
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 2000; i++) {
 		aiows_event event;
 		size_t n;
 		CHECK_RC(aiows_poll(loop, &event, 1, 10, &n), AIOWS_OK);
@@ -214,9 +222,46 @@ static void what_is_no_upgrade_is_answered(void)
 			break;
 		have += r > 0 ? (size_t)r : 0;
 	}
-	CHECK(strncmp(answer, "HTTP/1.1 426 ", 13) == 0 ||
-	      strncmp(answer, "HTTP/1.1 400 ", 13) == 0);
+	answer[strlen(beginning)] = 0;
+	CHECK_TEXT(answer, beginning);
 	close(fd);
+}
+
+static void what_is_no_upgrade_is_answered(void)
+{
+	start();
+	check_answer(ask_without_upgrade(), "HTTP/1.1 426 ");
+	stop();
+}
+
+static void the_host_may_answer_what_is_no_upgrade(void)
+{
+	aiows_listen_options lo;
+	aiows_listen_options_init(&lo, sizeof lo);
+	lo.any_request = 1;
+	loop = begin();
+	listener = aiows_listen(loop, "127.0.0.1", 0, &lo, 9, NULL);
+	CHECK(listener != NULL);
+	for (int answered = 0; answered < 2; answered++) {
+		int fd = ask_without_upgrade();
+		aiows_request *request = wait_request();
+		aiows_request_info_t info = { .size = sizeof info };
+		CHECK_RC(aiows_request_info(request, &info), AIOWS_OK);
+		CHECK_INT(info.refusal_status, 426);
+		CHECK(info.refusal_text[0] != 0);
+		int found = 0;
+		for (size_t i = 0; i < info.n_refusal_headers; i++)
+			found += strcmp(info.refusal_headers[i].name, "Upgrade") == 0;
+		CHECK_INT(found, 1);
+		if (answered) {
+			CHECK_RC(aiows_reject(request, 200, NULL, 0, "fine", 4), AIOWS_OK);
+		} else {
+			aiows_conn *conn;
+			CHECK_RC(aiows_accept(request, NULL, 1, &conn, NULL), AIOWS_ERR_HANDSHAKE);
+		}
+		CHECK_RC(aiows_request_free(request), AIOWS_OK);
+		check_answer(fd, answered ? "HTTP/1.1 200 " : "HTTP/1.1 426 ");
+	}
 	stop();
 }
 
@@ -287,6 +332,7 @@ static void a_tls_context_serves_one_side(void)
 	X(a_request_is_rejected)                                                                   \
 	X(an_unanswered_request_gets_503)                                                          \
 	X(what_is_no_upgrade_is_answered)                                                          \
+	X(the_host_may_answer_what_is_no_upgrade)                                                  \
 	X(loop_free_ends_unanswered_requests)                                                      \
 	X(a_tls_context_serves_one_side)
 HARNESS_MAIN(TESTS)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from typing import Any
 
 import pytest
 from servers.launch import ServerProcess
@@ -19,6 +20,7 @@ from aiows import (
     State,
     connect,
 )
+from scripted import TEXT, ScriptedServer
 
 
 async def last_close(server: ServerProcess, path: str) -> tuple[int, str]:
@@ -94,6 +96,23 @@ async def test_dropped(any_server: ServerProcess) -> None:
     assert ws.close_code == 1006 and ws.close_reason == ""
     with pytest.raises(ConnectionClosedError):
         await ws.send("x")
+
+
+async def test_nothing_is_sent_after_an_abort(loop_factory: Any) -> None:
+    async with ScriptedServer() as server:
+        ws = await connect(server.uri, compression=None)
+        session = await server.accepted()
+        await ws.send("before")
+        ws._abort()
+        closing = asyncio.create_task(ws.close())
+        with pytest.raises(ConnectionClosedError):
+            await ws.send("after")
+        assert await session.read() == (TEXT, b"before")
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)) as caught:
+            await session.read()
+        assert getattr(caught.value, "partial", b"") == b""
+        await closing
+        assert ws.close_code == 1006
 
 
 async def test_server_killed() -> None:

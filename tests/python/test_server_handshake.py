@@ -200,6 +200,30 @@ async def test_process_response(kind: str) -> None:
     assert statuses == [101, 400, 400]
 
 
+@kinds
+async def test_process_response_sees_refusals_of_what_is_no_upgrade(kind: str) -> None:
+    seen = []
+
+    def process_response(
+        connection: ServerConnection, request: Request, response: Response
+    ) -> Response | None:
+        seen.append((request.method, response.status_code))
+        response.headers["X-Added"] = "1"
+        return connection.respond(418, "no") if request.path == "/replaced" else None
+
+    process = make(kind, process_response)
+    async with serve(echo, "127.0.0.1", process_response=process) as server:
+        status, headers, text = await get(server)
+        assert (status, headers["Upgrade"], headers["X-Added"]) == (426, "websocket", "1")
+        assert headers.getall("Content-Type") == ["text/plain; charset=utf-8"]
+        assert "upgrade" in text.lower()
+        status, headers, text = await get(server, method="POST")
+        assert (status, headers["Allow"], headers["X-Added"]) == (405, "GET", "1")
+        assert (await get(server, "/replaced"))[0] == 418
+        await works(server)
+    assert seen == [("GET", 426), ("POST", 405), ("GET", 426), ("GET", 101)]
+
+
 async def test_accepting_by_hand() -> None:
     def process_request(connection: ServerConnection, request: Request) -> Response:
         response = connection.respond(200, "")

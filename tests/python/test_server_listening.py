@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
 import ssl
-from collections.abc import Callable
+import struct
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,22 @@ async def works(host: str, port: int, **options: Any) -> None:
     async with their_connect(f"ws://{host}:{port}/", proxy=None, **options) as ws:
         await ws.send("x")
         assert await ws.recv() == "x"
+
+
+@contextlib.asynccontextmanager
+async def silent_client(server: Server, frames: bytes = b"") -> AsyncIterator[asyncio.StreamReader]:
+    """Connect, send frames, and answer nothing."""
+    # The limit: no more than that and a socket's buffer is taken from the server.
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 16)
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" + frames
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    yield reader
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_several_hosts_share_a_port(loop_factory: Any) -> None:
@@ -155,15 +173,36 @@ async def test_close_before_serving() -> None:
     assert server.sockets == () and not server.is_serving()
 
 
-async def test_every_await_starts_a_server() -> None:
+async def test_awaiting_again_returns_the_same_server(loop_factory: Any) -> None:
     opener = serve(echo, "127.0.0.1")
-    async with opener as first:
-        second = await opener
-        assert second is not first and second.port != first.port
-        await works("127.0.0.1", second.port)
-        second.close()
-        await second.wait_closed()
+    first, other = await asyncio.gather(opener, opener)
+    assert first is other
+    async with opener as entered:
+        assert entered is first and await opener is first
         await works("127.0.0.1", first.port)
+    assert not first.is_serving()
+    async with opener as second:
+        assert second is not first
+        await works("127.0.0.1", second.port)
+    third = await opener
+    third.close()
+    fourth = await opener
+    assert fourth is not third and fourth.is_serving()
+    fourth.close()
+    await asyncio.gather(third.wait_closed(), fourth.wait_closed())
+
+
+def test_serve_object_outlives_its_loop() -> None:
+    opener = serve(echo, "127.0.0.1")
+
+    async def use() -> Server:
+        server = await opener
+        await works("127.0.0.1", server.port)
+        server.close()
+        await server.wait_closed()
+        return server
+
+    assert asyncio.run(use()) is not asyncio.run(use())
 
 
 async def test_callbacks_without_a_handler(loop_factory: Any) -> None:
@@ -251,6 +290,52 @@ async def test_pings_and_timeouts_reach_connections() -> None:
             await pinged.wait()
 
 
+async def test_missing_pong_ends_a_connection() -> None:
+    ended = asyncio.Event()
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        ended.set()
+
+    async with (
+        serve(handler, "127.0.0.1", ping_interval=0.01, ping_timeout=0.01) as server,
+        silent_client(server) as reader,
+    ):
+        assert await reader.readexactly(2) == b"\x89\x08"
+        await reader.readexactly(8)
+        rest = await reader.read()
+        assert rest.endswith(b"\x88\x18\x03\xf3keepalive ping timeout")
+        await ended.wait()
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(10_000, True), (1 << 20, False)])
+async def test_write_limit_reaches_connections(limit: int, waits: bool) -> None:
+    waited = asyncio.get_running_loop().create_future()
+
+    async def handler(connection: ServerConnection) -> None:
+        while connection.buffered <= 10_000:
+            connection.send_nowait(bytes(1 << 16))
+        sending = asyncio.create_task(connection.send(b"x"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waited.set_result(not sending.done())
+        connection._abort()
+        await asyncio.wait([sending])
+        sending.exception()
+
+    async with serve(handler, "127.0.0.1", write_limit=limit) as server, silent_client(server):
+        assert await waited is waits
+
+
+async def test_backlog_reaches_the_kernel() -> None:
+    for backlog in (3, 40):
+        async with serve(echo, "127.0.0.1", backlog=backlog) as server:
+            (listening,) = server.sockets
+            # Of a listening socket tcpi_sacked is the backlog (tcp(7)).
+            info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+            assert struct.unpack_from("=I", info, 28) == (backlog,)
+
+
 async def test_max_queue_and_close_timeout_reach_connections() -> None:
     paused = asyncio.Event()
 
@@ -262,17 +347,9 @@ async def test_max_queue_and_close_timeout_reach_connections() -> None:
         await connection.close()
 
     async with serve(handler, "127.0.0.1", max_queue=1, close_timeout=0.01) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"\x81\x80\x00\x00\x00\x00" * 4)
-        await paused.wait()
-        assert (await reader.read())[:1] == b"\x88"
-        writer.close()
-        await writer.wait_closed()
+        async with silent_client(server, b"\x81\x80\x00\x00\x00\x00" * 4) as reader:
+            await paused.wait()
+            assert (await reader.read())[:1] == b"\x88"
 
 
 async def test_tls_on_a_sock(certificates: Certificates) -> None:

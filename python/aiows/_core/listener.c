@@ -14,6 +14,7 @@ struct Request {
 	PyObject *remote_address;
 	PyObject *headers;
 	PyObject *subprotocols;
+	PyObject *refusal;
 	PyObject *on_gone; // or NULL
 	char gone;
 	Request *previous; // of loop->requests
@@ -160,6 +161,17 @@ PyType_Spec listener_spec = {
 
 // --- Request
 
+// refusal_new returns what the core would answer, None for a proper request.
+static PyObject *refusal_new(const aiows_request_info_t *info)
+{
+	if (info->refusal_status == 0) {
+		return Py_NewRef(Py_None);
+	}
+	PyObject *text = text_lenient(info->refusal_text, (Py_ssize_t)strlen(info->refusal_text));
+	PyObject *headers = headers_to_list(info->refusal_headers, info->n_refusal_headers);
+	return Py_BuildValue("(iNN)", (int)info->refusal_status, text, headers);
+}
+
 static Request *request_new(Loop *loop, aiows_request *handle)
 {
 	State *state = loop->state;
@@ -188,6 +200,7 @@ static Request *request_new(Loop *loop, aiows_request *handle)
 		text_lenient(info.remote_address, (Py_ssize_t)strlen(info.remote_address));
 	self->headers = headers_to_list(info.headers, info.n_headers);
 	self->subprotocols = strings_to_list(info.subprotocols, info.n_subprotocols);
+	self->refusal = refusal_new(&info);
 	self->on_gone = NULL;
 	self->gone = 0;
 	self->previous = NULL;
@@ -198,7 +211,8 @@ static Request *request_new(Loop *loop, aiows_request *handle)
 	loop->requests = self;
 	PyObject_GC_Track((PyObject *)self);
 	if (self->method == NULL || self->target == NULL || self->local_address == NULL ||
-	    self->remote_address == NULL || self->headers == NULL || self->subprotocols == NULL) {
+	    self->remote_address == NULL || self->headers == NULL || self->subprotocols == NULL ||
+	    self->refusal == NULL) {
 		Py_DECREF((PyObject *)self);
 		return NULL;
 	}
@@ -361,6 +375,7 @@ static int request_traverse(PyObject *op, visitproc visit, void *arg)
 	Py_VISIT((PyObject *)self->loop);
 	Py_VISIT(self->headers);
 	Py_VISIT(self->subprotocols);
+	Py_VISIT(self->refusal);
 	Py_VISIT(self->on_gone);
 	return 0;
 }
@@ -371,6 +386,7 @@ static int request_clear(PyObject *op)
 	Request *self = (Request *)op;
 	Py_CLEAR(self->headers);
 	Py_CLEAR(self->subprotocols);
+	Py_CLEAR(self->refusal);
 	Py_CLEAR(self->on_gone);
 	return 0;
 }
@@ -442,6 +458,9 @@ static PyMemberDef request_members[] = {
 	{ "remote_address", T_OBJECT_EX, offsetof(Request, remote_address), READONLY, NULL },
 	{ "headers", T_OBJECT_EX, offsetof(Request, headers), READONLY, NULL },
 	{ "subprotocols", T_OBJECT_EX, offsetof(Request, subprotocols), READONLY, NULL },
+	{ "refusal", T_OBJECT_EX, offsetof(Request, refusal), READONLY,
+	  "Status, text and fields that accept would answer with because it is no upgrade; None "
+	  "when it is one." },
 	{ "gone", T_BOOL, offsetof(Request, gone), READONLY,
 	  "Whether the client left, or its time ran out, before an answer." },
 	{ NULL, 0, 0, 0, NULL },
