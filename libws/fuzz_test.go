@@ -146,14 +146,15 @@ func (h *host) feed(c *Conn, fd int, stream []byte, cuts plan) (written []byte) 
 				_ = c.Pause()
 			}
 		}
-		// An ended connection may have closed its end, and a paused one may not read.
-		if n, err := unix.SendmsgN(fd, stream[:n], nil, nil, unix.MSG_NOSIGNAL); err != nil {
-			if err != unix.EAGAIN {
-				break
-			}
-			_ = c.Resume()
-		} else {
+		n, err := unix.SendmsgN(fd, stream[:n], nil, nil, unix.MSG_NOSIGNAL)
+		switch {
+		case err == nil:
 			stream = stream[n:]
+		case err == unix.EAGAIN: // what was held, or a pause, filled the socket
+			_ = c.Resume()
+			drain()
+		default: // the connection ended
+			stream = nil
 		}
 		if step&planHold == 0 {
 			drain()

@@ -2,8 +2,6 @@ package dial
 
 import (
 	"errors"
-	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -228,98 +226,4 @@ func TestURIErrorIsShort(t *testing.T) {
 	if err == nil || len(err.Error()) > 400 {
 		t.Errorf("error of %d octets, expected a short one", len(err.Error()))
 	}
-}
-
-func FuzzParseURI(f *testing.F) {
-	for _, s := range []string{
-		"ws://example.com", "wss://u:p%40@[2001:db8::1]:8080/a%2f%?x=\u00e9#", "ws://[fe80::1%25eth0]/", "ws://b\u00fccher.example:1/?",
-		"WSS://EXAMPLE.COM./%zz", "ws://127.0.0.1.:9", "ws://a_b--c:80/<>", "ws://%41:/@", "ws://u:@h/", "ws://xn--bcher-kva/", "ws://h/%E4%B8",
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		u, err := ParseURI(s)
-		if err != nil {
-			if !strings.HasPrefix(err.Error(), "uri ") || strings.ContainsAny(err.Error(), "\r\n\x00") {
-				t.Errorf("error %q", err)
-			}
-			return
-		}
-		checkInvariants(t, u)
-
-		// What comes out means the same to net/url, and to us.
-		scheme := "ws"
-		if u.Secure {
-			scheme = "wss"
-		}
-		canon := url.URL{Scheme: scheme, Host: u.HostHeader}
-		if u.HasUser {
-			canon.User = url.UserPassword(u.User, u.Password)
-		}
-		text := canon.String() + u.Target
-		std, err := url.Parse(text)
-		if err != nil {
-			t.Fatalf("net/url refuses %q, made from %q: %v", text, s, err)
-		}
-		host, _, _ := strings.Cut(u.Host, "%")
-		if std.Hostname() != host || std.RequestURI() != u.Target {
-			t.Errorf("%q: host %q and target %q, net/url reads %q and %q", s, u.Host, u.Target, std.Hostname(), std.RequestURI())
-		}
-		if p := std.Port(); p != "" && p != strconv.Itoa(u.Port) || p == "" && u.Port != map[bool]int{false: 80, true: 443}[u.Secure] {
-			t.Errorf("%q: port %d, net/url reads %q", s, u.Port, p)
-		}
-		again, err := ParseURI(text)
-		if err != nil {
-			t.Fatalf("%q, made from %q: %v", text, s, err)
-		}
-		want := *u
-		want.Host = host
-		want.Raw = again.Raw
-		if *again != want {
-			t.Errorf("%q again:\n got %+v\nwant %+v", s, *again, want)
-		}
-
-		// Where net/url takes the original, both read it alike.
-		if std, err = url.Parse(s); err != nil {
-			return
-		}
-		if std.Scheme != scheme {
-			t.Errorf("%q: scheme %q, net/url reads %q", s, scheme, std.Scheme)
-		}
-		if h := strings.ToLower(std.Hostname()); !strings.ContainsAny(h, ":%") && isASCII(h) && h != u.Host && h != u.Host+"." {
-			t.Errorf("%q: host %q, net/url reads %q", s, u.Host, h)
-		}
-		if password, _ := std.User.Password(); u.HasUser && (std.User.Username() != u.User || password != u.Password) {
-			t.Errorf("%q: user %q %q, net/url reads %q %q", s, u.User, u.Password, std.User.Username(), password)
-		}
-		path, _, _ := strings.Cut(u.Target, "?")
-		if got, err := url.PathUnescape(path); err != nil || got != std.Path && (got != "/" || std.Path != "") {
-			t.Errorf("%q: path %q, net/url reads %q", s, got, std.Path)
-		}
-	})
-}
-
-func checkInvariants(t *testing.T, u *URI) {
-	if u.Target[0] != '/' || u.Port < 1 || u.Port > 65535 || u.Host == "" {
-		t.Errorf("impossible %+v", u)
-	}
-	for _, v := range []string{u.Host, u.Target, u.HostHeader} {
-		for i := 0; i < len(v); i++ {
-			if v[i] <= ' ' || v[i] > '~' {
-				t.Errorf("octet %#x in %q", v[i], v)
-			}
-		}
-	}
-	if strings.Contains(u.Target, "#") || strings.ContainsAny(u.HostHeader, "%@/?#\\") {
-		t.Errorf("delimiter in %q or %q", u.Target, u.HostHeader)
-	}
-}
-
-func isASCII(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }

@@ -3,6 +3,8 @@ package handshake
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -15,8 +17,8 @@ import (
 
 // splitFeed feeds data in pieces whose sizes follow from sizes, and compares
 // the outcome with that of one piece.
-func splitFeed(t *testing.T, whole, split *Parser, data, sizes []byte) (rest []byte, accepted bool) {
-	done, rest, err := whole.Feed(data)
+func splitFeed(t *testing.T, whole, split *Parser, data, sizes []byte) (rest []byte, done bool, err error) {
+	done, rest, err = whole.Feed(data)
 	left, tail, splitDone, splitErr := data, []byte(nil), false, error(nil)
 	for i := 0; len(left) > 0 && splitErr == nil; i++ {
 		n := 1
@@ -34,7 +36,44 @@ func splitFeed(t *testing.T, whole, split *Parser, data, sizes []byte) (rest []b
 	if err == nil && !bytes.Equal(rest, tail) {
 		t.Fatalf("rest is %q, in pieces %q", rest, tail)
 	}
-	return rest, done && err == nil
+	return rest, done, err
+}
+
+// checkHead compares with the naive reader, who knows no limit of octets.
+func checkHead(t *testing.T, data []byte, request, done bool, err error, header func() Header, rest []byte) (want naiveHead, complete bool) {
+	t.Helper()
+	if len(data) > MaxLine {
+		return want, false
+	}
+	want = readNaive(string(data), request)
+	state := "more"
+	if err != nil {
+		state = ruleName(err)
+	} else if done {
+		state = "head"
+	}
+	if state != want.state {
+		t.Fatalf("%q: %s, %v, expected %s", data, state, err, want.state)
+	}
+	if state != "head" {
+		return want, false
+	}
+	var fields Header
+	for _, f := range want.fields {
+		fields = fields.Add(f[0], f[1])
+	}
+	if !sameHeader(header(), fields) || string(rest) != want.rest {
+		t.Fatalf("%q: got %q, rest %q, expected %q, %q", data, header(), rest, fields, want.rest)
+	}
+	return want, true
+}
+
+// checkRules compares what was refused with the rules that are broken.
+func checkRules(t *testing.T, what []byte, got string, broken []string) {
+	t.Helper()
+	if (got == "none") != (len(broken) == 0) || got != "none" && !slices.Contains(broken, got) {
+		t.Fatalf("%q: got %s, expected one of %q", what, got, broken)
+	}
 }
 
 // sameFields compares with what net/textproto reads from the field lines and the blank line.
@@ -69,14 +108,30 @@ func isPlain(h Header) bool {
 }
 
 func FuzzRequest(f *testing.F) {
+	for _, v := range vectorsIn(f, "request.txt") {
+		f.Add([]byte(v.sent), []byte{3})
+	}
 	f.Add([]byte("GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "+sampleKey+"\r\nSec-WebSocket-Version: 13\r\n\r\n\x81\x00"), []byte{3})
 	f.Add([]byte("GET http://h/a HTTP/1.1\r\nHost:h\r\nA:\t\r\nA: b\r\n\r\n"), []byte{0, 7})
 	f.Add([]byte("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"), []byte{1})
 	f.Add([]byte("GET / HTTP/1.1\nA: b\n\n"), []byte{})
+	for _, long := range []string{
+		"GET /" + strings.Repeat("a", MaxLine), "GET / HTTP/1.1\r\n" + strings.Repeat("a", MaxFieldLen+1),
+		"GET / HTTP/1.1\r\n" + strings.Repeat("a:\r\n", MaxFields+1), "GET / HTTP/1.1\r\n" + strings.Repeat("a:"+strings.Repeat("b", 1000)+"\r\n", 70),
+	} {
+		f.Add([]byte(long), []byte{255})
+	}
 	f.Fuzz(func(t *testing.T, data, sizes []byte) {
 		p, q := NewRequestParser(), NewRequestParser()
-		rest, accepted := splitFeed(t, p, q, data, sizes)
-		if !accepted {
+		rest, done, err := splitFeed(t, p, q, data, sizes)
+		naive, complete := checkHead(t, data, true, done, err, func() Header { return p.Request().Header }, rest)
+		if err != nil || !done {
+			if p.Request() != nil || p.Response() != nil {
+				t.Fatalf("%q: a request without a head", data)
+			}
+			if _, _, again := p.Feed([]byte("x")); err != nil && again != err {
+				t.Fatalf("%q: got %v, then %v", data, err, again)
+			}
 			return
 		}
 		r := p.Request()
@@ -85,11 +140,18 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("got %q, in pieces %q", r.Header, q.Request().Header)
 		}
 		sameFields(t, r.Header, head[bytes.Index(head, []byte("\r\n"))+2:])
-		upgraded := r.CheckUpgrade() == nil
-		if upgraded && string(head[:4]) != "GET " {
-			t.Fatalf("upgraded %q", head)
+		if complete {
+			rejected := r.CheckUpgrade()
+			outcome := "none"
+			if rejected != nil {
+				outcome = ruleName(rejected)
+			}
+			checkRules(t, data, outcome, naive.brokenRequest())
+			if rejected == nil {
+				checkAnswer(t, r)
+			}
 		}
-		_, err := url.ParseRequestURI(r.Target)
+		_, err = url.ParseRequestURI(r.Target)
 		if err != nil || len(r.Header.Values("Host")) > 1 || !isPlain(r.Header) || r.Method == "CONNECT" || r.Method == "PRI" {
 			return
 		}
@@ -106,18 +168,64 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
+// checkAnswer answers a request that may be accepted, and reads the answer as its client.
+func checkAnswer(t *testing.T, r *ServerRequest) {
+	t.Helper()
+	subprotocol := ""
+	if len(r.Subprotocols) > 0 {
+		subprotocol = r.Subprotocols[0]
+	}
+	answer, err := r.AppendAccept(nil, subprotocol, join(r.Extensions), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	naive := readNaive(string(answer), false)
+	if naive.state != "head" || naive.rest != "" {
+		t.Fatalf("answered %q", answer)
+	}
+	if broken := naive.brokenResponse(r.Key, r.Subprotocols, join(r.Extensions)); len(broken) > 0 {
+		t.Fatalf("answered %q, which breaks %q", answer, broken)
+	}
+}
+
 func FuzzResponse(f *testing.F) {
-	f.Add([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+Accept(sampleKey)+"\r\n\r\n\x81\x00"), []byte{3})
-	f.Add([]byte("HTTP/1.1 100 \r\nA: b\r\n\r\nHTTP/1.0 404\r\nC:d\r\n\r\nbody"), []byte{0, 7})
-	f.Fuzz(func(t *testing.T, data, sizes []byte) {
+	for _, v := range vectorsIn(f, "response.txt") {
+		f.Add([]byte(v.back), []byte{3}, v.get("key"), join(v.keys["offer"]), v.get("offer-extensions"))
+	}
+	f.Add([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+Accept(sampleKey)+"\r\n\r\n\x81\x00"), []byte{3}, sampleKey, "", "")
+	f.Add([]byte("HTTP/1.1 100 \r\nA: b\r\n\r\nHTTP/1.0 404\r\nC:d\r\n\r\nbody"), []byte{0, 7}, "", "", "")
+	f.Add([]byte("HTTP/1.1 100 \r\n"+strings.Repeat("a:\r\n", MaxFields)+"\r\nHTTP/1.1 404\r\n"+strings.Repeat("a:\r\n", MaxFields+1)), []byte{9}, "", "", "")
+	f.Fuzz(func(t *testing.T, data, sizes []byte, key, offered, extensions string) {
 		p, q := NewResponseParser(), NewResponseParser()
-		rest, accepted := splitFeed(t, p, q, data, sizes)
-		if !accepted {
+		rest, done, err := splitFeed(t, p, q, data, sizes)
+		naive, complete := checkHead(t, data, false, done, err, func() Header { return p.Response().Header }, rest)
+		if err != nil || !done {
+			if p.Request() != nil || p.Response() != nil {
+				t.Fatalf("%q: a response without a head", data)
+			}
 			return
 		}
 		r := p.Response()
 		head := data[:len(data)-len(rest)]
-		CheckResponse(r, &Built{Key: sampleKey})
+		if complete && (extensions == "" || naiveExtensions.MatchString(extensions)) {
+			built := &Built{Key: key, Extensions: extensions}
+			if offered != "" {
+				built.Subprotocols = strings.Split(offered, ", ")
+			}
+			subprotocol, chosen, err := CheckResponse(r, built)
+			outcome := ruleName(err)
+			var refused *StatusError
+			if errors.As(err, &refused) {
+				outcome = "status"
+				if text := refused.Error(); !strings.HasPrefix(text, "server answered "+naive.start[2]) || len(text) > 400 {
+					t.Fatalf("%q: %s", data, text)
+				}
+			}
+			checkRules(t, data, outcome, naive.brokenResponse(key, built.Subprotocols, extensions))
+			if err == nil && (strings.Join(naive.values("Sec-WebSocket-Protocol"), "") != subprotocol || join(naive.list("Sec-WebSocket-Extensions")) != chosen) {
+				t.Fatalf("%q: got %q, %q", data, subprotocol, chosen)
+			}
+		}
 		for { // interim responses
 			end := bytes.Index(head, []byte("\r\n\r\n")) + 4
 			if end == len(head) {
@@ -148,6 +256,23 @@ func FuzzBuild(f *testing.F) {
 	f.Add("/a?b", "h:80", "http://h", "aiows", "chat, superchat", "x-a; b=c", "u", "p", "X-A", "b", "", "")
 	f.Add("/\r\nX: y", "h\r\n", "\n", "\x00", "a,b", "x\r\n", "u:v", "\n", "Sec-WebSocket-Key", sampleKey, "Host", "a")
 	f.Add("/", "h", "", "", "", "", "", "", "Sec-WebSocket-Protocol", "a", "upgrade", "websocket, x")
+	// Each has one thing that cannot be sent.
+	f.Add("a", "h", "", "", "", "", "", "", "", "", "", "")
+	f.Add("/", "h/", "", "", "", "", "", "", "", "", "", "")
+	f.Add("/", "h", "\n", "", "", "", "", "", "", "", "", "")
+	f.Add("/", "h", "", "", "a b", "", "", "", "", "", "", "")
+	f.Add("/", "h", "", "", "a, a", "", "", "", "", "", "", "")
+	f.Add("/", "h", "", "", "", "x;", "", "", "", "", "", "")
+	f.Add("/", "h", "", "", "", "", "u:", "p", "", "", "", "")
+	f.Add("/", "h", "", "", "", "", "u", "\x00", "", "", "", "")
+	for _, field := range []Field{
+		{"a b", "c"}, {"Cookie", "\n"}, {"Upgrade", "h2c"}, {"Connection", "close"}, {"Sec-WebSocket-Version", "12"},
+		{"Sec-WebSocket-Key", "k"}, {"Content-Length", "1"}, {"Transfer-Encoding", "chunked"}, {"Sec-WebSocket-Protocol", "a b"},
+		{"X", strings.Repeat("\n", 70)},
+	} {
+		f.Add("/", "h", "", "", "", "", "", "", field.Name, field.Value, "", "")
+	}
+	f.Add("/", "h", "", "", "", "", "", "", "Origin", "a", "origin", "b")
 	f.Fuzz(func(t *testing.T, target, host, origin, agent, subprotocols, extensions, user, password, name1, value1, name2, value2 string) {
 		r := &Request{Target: target, Host: host, Origin: origin, UserAgent: agent, Extensions: extensions,
 			HasBasic: user != "", BasicUser: user, BasicPassword: password}
@@ -171,6 +296,17 @@ func FuzzBuild(f *testing.F) {
 func FuzzRaw(f *testing.F) {
 	f.Add("GET / HTTP/1.1\nConnection: Upgrade\nSec-WebSocket-Key: "+sampleKey+"\nSec-WebSocket-Version: 13\nUpgrade: websocket", "h", "X", "y")
 	f.Add("GET / HTTP/1.1\nHost: h\nConnection: Upgrade\nSec-WebSocket-Key: k\nSec-WebSocket-Version:13\nUpgrade: websocket\n\r\n", "", "", "")
+	for _, text := range []string{
+		"", "\n", "POST / HTTP/1.1", "GET  HTTP/1.1", "GET / HTTP/1.0", "GET / HTTP/1.1\na b: c", "GET / HTTP/1.1\n\na: b",
+		"GET / HTTP/1.1\na: \x00", "GET / HTTP/1.1\ncookie: \x00", "GET / HTTP/1.1\na: b",
+	} {
+		f.Add(text, "h", "", "")
+	}
+	for _, v := range vectorsIn(f, "build.txt") {
+		if len(v.keys["raw"]) > 0 {
+			f.Add(strings.Join(v.keys["raw"], "\n"), v.get("host"), "", "")
+		}
+	}
 	f.Fuzz(func(t *testing.T, text, host, name, value string) {
 		r := &Request{Host: host, Raw: strings.Split(text, "\n")}
 		if name != "" {
@@ -243,6 +379,13 @@ func checkBuilt(t *testing.T, built *Built, r *Request, strictKey bool) {
 func FuzzAnswer(f *testing.F) {
 	f.Add(403, "a", "x-a", "X", "y", []byte("body"))
 	f.Add(200, "a\r\n", "x-a\r\n", "X\r\n", "y\r\n\r\n", []byte{})
+	f.Add(204, "c", "x-c", "Connection", "close", []byte{})
+	f.Add(204, "", ",", "Connection", "keep-alive", []byte("x"))
+	f.Add(404, "", "x-a", "Content-Length", "2", []byte("x"))
+	f.Add(599, "", "x-a;", "Upgrade", "websocket", []byte("x"))
+	f.Add(426, "", "", "Transfer-Encoding", "chunked", []byte("x"))
+	f.Add(404, "", "x-c", "Content-Length", "1", []byte("x"))
+	f.Add(404, "", "x-c", "X", "y", []byte("x"))
 	f.Fuzz(func(t *testing.T, status int, subprotocol, extensions, name, value string, body []byte) {
 		r := good()
 		if rejected := r.CheckUpgrade(); rejected != nil {
@@ -293,6 +436,20 @@ var extensionGrammar = func() *regexp.Regexp {
 	return regexp.MustCompile("^" + element + "(?:," + element + ")*$")
 }()
 
+// naiveExtension takes an element of the grammar apart.
+func naiveExtension(element string) (e Extension) {
+	parameter := regexp.MustCompile("[ \t]*;[ \t]*([^ \t=;]+)([ \t]*=[ \t]*(\"?)([^ \t;]*))?")
+	for i, found := range parameter.FindAllStringSubmatch(";"+element, -1) {
+		if i == 0 {
+			e.Name = found[1]
+			continue
+		}
+		value := strings.TrimSuffix(found[4], found[3])
+		e.Parameters = append(e.Parameters, Parameter{found[1], regexp.MustCompile(`\\(.)`).ReplaceAllString(value, "$1"), found[2] != ""})
+	}
+	return e
+}
+
 func FuzzExtensions(f *testing.F) {
 	for _, s := range []string{"", ",", "a", "a,", "a;b", "a ; b = c , d", `a; b="c"`, `a; b="c\d"`, `a;b=""`, `a;b="c,d"`, `a;b="\`, `a;b="c`, "a;", "a;;b", ";a", ";a=b", "=a", "a b", "a;b=", "a;=b", `a;b="c"d`, "\ta\t"} {
 		f.Add(s)
@@ -314,9 +471,16 @@ func FuzzExtensions(f *testing.F) {
 		if !slices.Equal(elements, want) {
 			t.Fatalf("%q: got %q, expected %q", s, elements, want)
 		}
-		for _, element := range elements {
-			if !isToken(extensionName(element)) {
-				t.Fatalf("%q: name %q", element, extensionName(element))
+		list, ok := ParseExtensions(s)
+		if !ok || len(list) != len(elements) {
+			t.Fatalf("%q: parsed %q, expected %d", s, list, len(elements))
+		}
+		for i, element := range elements {
+			if extensionName(element) != list[i].Name {
+				t.Fatalf("%q: names %q and %q", element, extensionName(element), list[i].Name)
+			}
+			if got, want := fmt.Sprintf("%#v", list[i]), fmt.Sprintf("%#v", naiveExtension(element)); got != want {
+				t.Fatalf("%q: parsed %s, expected %s", element, got, want)
 			}
 		}
 	})

@@ -141,18 +141,18 @@ func FuzzHeader(f *testing.F) {
 func FuzzFrames(f *testing.F) {
 	for _, c := range frameCases(f) {
 		if len(c.in) <= 512 {
-			f.Add(c.in, c.role == Server, uint16(3))
+			f.Add(c.in, c.role == Server, uint16(3), uint16(c.limit))
 		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte, server bool, size uint16) {
+	f.Fuzz(func(t *testing.T, b []byte, server bool, size, limit uint16) {
 		role := Client
 		if server {
 			role = Server
 		}
-		whole := &receiver{role: role, limit: 1 << 16}
+		whole := &receiver{role: role, limit: int64(limit)}
 		whole.feed(b)
 		for _, n := range []int{1, int(size) + 1} {
-			r := &receiver{role: role, limit: 1 << 16}
+			r := &receiver{role: role, limit: int64(limit)}
 			for piece := range slices.Chunk(b, n) {
 				r.feed(piece)
 			}
@@ -164,23 +164,34 @@ func FuzzFrames(f *testing.F) {
 }
 
 func FuzzClose(f *testing.F) {
+	names := map[uint16]string{}
+	for _, line := range vectorLines(f, "closecodes.txt") {
+		fields := strings.SplitN(line, " ", 3)
+		code := uint16(number(f, fields[0]))
+		names[code] = fields[2]
+		f.Add(binary.BigEndian.AppendUint16(nil, code))
+	}
 	f.Add([]byte{})
 	f.Add([]byte("\x03"))
 	f.Add([]byte("\x03\xe8bye"))
-	f.Add([]byte("\x03\xed"))
 	f.Add([]byte("\x0f\xa0\xff"))
+	f.Add([]byte("\x0f\xa0" + strings.Repeat("r", 122) + "\u00e9"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		code, reason, err := ParseClose(payload)
-		_, text := acceptedNaive(payload[min(2, len(payload)):])
+		rest := payload[min(2, len(payload)):]
+		_, text := acceptedNaive(rest)
 		var number uint16
 		if len(payload) >= 2 {
 			number = binary.BigEndian.Uint16(payload)
 		}
+		// RFC 6455 section 7.4 and the IANA registry.
+		sendable := slices.Contains([]uint16{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014}, number) ||
+			number >= 3000 && number < 5000
 		var want *Error
 		switch {
 		case len(payload) == 1:
 			want = ErrCloseBodyLength
-		case len(payload) > 1 && CheckCloseArgs(CloseCode(number), "") != nil:
+		case len(payload) > 1 && !sendable:
 			want = ErrCloseCode
 		case !text:
 			want = ErrCloseReasonUTF8
@@ -188,11 +199,35 @@ func FuzzClose(f *testing.F) {
 		if err != want {
 			t.Fatalf("%x: got %v, want %v", payload, err, want)
 		}
-		if err != nil || len(payload) > maxControlPayload {
-			return
+		if err == nil && (len(payload) > 1 && uint16(code) != number || len(payload) == 0 && code != CloseNoStatus || !bytes.Equal(reason, rest)) {
+			t.Fatalf("%x: got %d, %q", payload, code, reason)
 		}
-		if again := AppendClose(nil, code, string(reason)); !bytes.Equal(again, payload) {
-			t.Fatalf("%x: wrote %x", payload, again)
+		if err != nil && !strings.HasPrefix(err.Error(), "close ") {
+			t.Fatalf("%x: error %q", payload, err)
+		}
+
+		refused := CheckCloseArgs(CloseCode(number), string(rest))
+		if fine := sendable && len(rest) <= 123 && text; (refused == nil) != fine {
+			t.Fatalf("%x: CheckCloseArgs says %v", payload, refused)
+		}
+		if name := names[number]; name != "" && CloseCode(number).Name() != name {
+			t.Fatalf("%d is %q, expected %q", number, CloseCode(number).Name(), name)
+		}
+		again := AppendClose(nil, CloseCode(number), string(rest))
+		switch {
+		case CloseCode(number) == CloseNoStatus:
+			if len(again) > 0 {
+				t.Fatalf("wrote %x", again)
+			}
+		case len(rest) <= 123:
+			if len(payload) > 1 && !bytes.Equal(again, payload) {
+				t.Fatalf("%x: wrote %x", payload, again)
+			}
+		case text: // cut between characters, and not before it has to be
+			_, whole := acceptedNaive(again[2:])
+			if !bytes.HasPrefix(payload, again) || !whole || len(again) > 125 || len(again) < 122 {
+				t.Fatalf("%x: wrote %x", payload, again)
+			}
 		}
 	})
 }
