@@ -39,7 +39,7 @@ C_FILES = $(shell find include capi python/aiows examples tests -name "*.[ch]" |
 PY_FILES := python tests examples tools
 
 .PHONY: help build demo deps test test-go test-c test-python test-package test-matrix check lint fmt \
-	format-check generated-check abi bench bench-quick bench-record bench-report pgo fuzz clean preflight
+	format-check generated-check abi mutate bench bench-quick bench-record bench-report pgo fuzz clean preflight
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r verb text; do \
@@ -133,7 +133,7 @@ lint: build .venv/.lint $(BIN)/staticcheck ## go vet, staticcheck, ruff, mypy, s
 	MYPYPATH=python $(PY) -m mypy.stubtest --mypy-config-file mypy.ini aiows._core
 
 format-check: .venv/.lint
-	@files=$$(gofmt -l capi libws tests/bench); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
+	@files=$$(gofmt -l capi libws tests/bench tests/mutate); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) -m ruff format --check $(PY_FILES)
 
@@ -145,10 +145,13 @@ abi: build/libaiows.so ## compare exported symbols and numbers with tests/abi.tx
 	$(PY) tools/abi.py $(ARGS) build/libaiows.so
 
 fmt: .venv/.lint ## format every file
-	gofmt -w capi libws tests/bench
+	gofmt -w capi libws tests/bench tests/mutate
 	.venv/bin/clang-format -i $(C_FILES)
 	$(PY) -m ruff format $(PY_FILES)
 	$(PY) -m ruff check --fix $(PY_FILES)
+
+mutate: .venv/.base ## switch off each rule of docs/conformance.md, its tests must notice; two minutes
+	go run ./tests/mutate $(ARGS)
 
 # ---------------------------------------------------------------- the rest
 

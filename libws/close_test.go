@@ -27,7 +27,8 @@ func (h *host) closed(code, sent int, flags uint16, reason string) {
 
 // TestPeerCloses: its code and reason come back, the server's end of TCP first.
 func TestPeerCloses(t *testing.T) {
-	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+	patient := func(o *ConnOptions) { o.CloseTimeout = 2 * hang } // it is not what ends TCP
+	inBothRoles(t, patient, func(h *host, c *Conn, p *peer) {
 		p.write(append(p.frame(1, true, []byte("last")), append(p.frame(8, true, []byte(closePayload(3999, "done"))), p.frame(1, true, []byte("too late"))...)...))
 		e := h.until(EventClosing, 1)
 		if e.Code != 3999 || string(e.data) != "done" {

@@ -81,7 +81,7 @@ func (h *host) poll(wait time.Duration) int {
 // until polls until an event of type want of connection conn came, and takes it.
 func (h *host) until(want EventType, conn uint64) got {
 	h.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(hang)
 	for {
 		for i, e := range h.seen {
 			if e.Type == want && e.Conn == conn {

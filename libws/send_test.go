@@ -502,3 +502,33 @@ func TestReadAllIsQuiet(t *testing.T) {
 		t.Errorf("the peer got %q, %v", b, err)
 	}
 }
+
+// TestMaskingKeys: a client masks every frame, data and control, with a key of its own
+// (RFC 6455 5.1 and 5.3); no frame of ours has a reserved bit.
+func TestMaskingKeys(t *testing.T) {
+	h := newHost(t)
+	c, p := h.client(nil, nil, nil)
+	seen := map[uint32]bool{}
+	for i := range 300 {
+		var err error
+		switch i % 3 {
+		case 0:
+			_, err = c.Send(Text, 0, []byte("same"))
+		case 1:
+			err = c.Ping([]byte("same"))
+		case 2:
+			_, err = c.SendFragment(Binary, 0, true, []byte("same"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, payload, err := p.next()
+		if err != nil || string(payload) != "same" || !head.Masked || head.Rsv != 0 {
+			t.Fatalf("frame %+v %q: %v", head, payload, err)
+		}
+		if seen[head.Key] {
+			t.Fatalf("key %08x of frame %d was there before", head.Key, i)
+		}
+		seen[head.Key] = true
+	}
+}
