@@ -115,6 +115,7 @@ struct Loop {
 	int8_t can_step; // 1, 0, or -1: not asked yet in this call of ready
 	bool dispatching; // inside ready
 	bool ran; // the event in hand ran a callback or a step
+	bool opened; // in this call of loop_ready: a task has to start first
 	bool closed; // close was called; the handle may live until ready returns
 	int32_t gave_up; // why the library refuses this loop for good, or 0
 	bool idle_due; // the last connection or listener went

@@ -269,6 +269,7 @@ static int dispatch_event(Loop *self, const aiows_event *event)
 		if (conn->status == AIOWS_CONNECTING) {
 			conn->status = AIOWS_OPEN;
 		}
+		self->opened = true;
 		result = call_hook(conn, state->s__on_open, NULL);
 		break;
 	case AIOWS_EV_PING:
@@ -451,6 +452,7 @@ PyObject *loop_ready(Loop *self, PyObject *unused UNUSED)
 	self->quick = 0;
 	int result = 0;
 	self->started = 0;
+	self->opened = false;
 	for (size_t events = 0; events < EVENTS_PER_TURN && !self->closed;
 	     events += self->n_events) {
 		if (self->next_event == self->n_events) {
@@ -465,7 +467,10 @@ PyObject *loop_ready(Loop *self, PyObject *unused UNUSED)
 			}
 		}
 		result = dispatch_batch(self);
-		if (result != 0 || self->n_events < MANY || now_ns() - self->started > BUDGET_NS) {
+		// Whoever waited for the opening runs in the loop's next turn, and may answer
+		// what came with it before the next poll fails the connection.
+		if (result != 0 || self->opened || self->n_events < MANY ||
+		    now_ns() - self->started > BUDGET_NS) {
 			break;
 		}
 	}
