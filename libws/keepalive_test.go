@@ -71,36 +71,89 @@ func TestDeadPeerWithBacklog(t *testing.T) {
 	})
 }
 
+// pinged makes it look as if a ping was sent just now.
+func (c *Conn) pinged() (heard uint64) {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	c.alive.sentAt, c.alive.heard = 1, c.bytesReceived.Load()
+	return c.alive.heard
+}
+
+// overdue makes it look as if the time for the answer has passed.
+func (c *Conn) overdue() {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	if c.phase == phaseOpen {
+		c.alive.deadline = 1
+		c.retime()
+	}
+}
+
+// awaited reports that an answer to a ping has a deadline.
+func (c *Conn) awaited() bool {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	return c.phase == phaseOpen && c.alive.deadline != 0
+}
+
 // TestAnythingIsLife: a peer that never answers a ping but sends is alive, also when it
-// sends a message that takes long, or one TLS record that does.
+// sends a message that takes long.
 func TestAnythingIsLife(t *testing.T) {
-	inBothRoles(t, pinging(10*time.Millisecond, 40*time.Millisecond), func(h *host, c *Conn, p *peer) {
-		frame := p.frame(2, true, make([]byte, 60))
-		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
-			if len(frame) == 0 {
-				frame = p.frame(2, true, make([]byte, 60))
+	inBothRoles(t, pinging(hang, hang), func(h *host, c *Conn, p *peer) {
+		frame := p.frame(2, true, make([]byte, 20))
+		for i := range frame {
+			heard := c.pinged()
+			p.write(frame[i : i+1])
+			h.while("an octet", func() bool { return c.bytesReceived.Load() > heard })
+			c.overdue()
+			h.while("the deadline", func() bool { return !c.awaited() })
+			if c.State() != StateOpen {
+				p.t.Fatalf("state %d: %v", c.State(), c.Err())
 			}
-			p.write(frame[:1])
-			frame = frame[1:]
-			h.poll(5 * time.Millisecond)
 		}
-		if c.State() != StateOpen {
-			p.t.Errorf("state %d: %v", c.State(), c.Err())
-		}
+		h.until(EventMessage, 1)
+		c.pinged()
+		c.overdue()
+		h.until(EventClosed, 1)
 	})
+}
+
+// TestPartOfARecordIsLife: of TLS, whose records are told when they are whole.
+func TestPartOfARecordIsLife(t *testing.T) {
+	h := newHost(t)
+	c, p := h.client(newTestTLS(t), pinging(hang, hang), nil)
+	record := make([]byte, 100)
+	copy(record, "\x17\x03\x03\x00\x5f")
+	for i := range 50 {
+		heard := c.pinged()
+		if _, err := p.socket.Write(record[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
+		h.while("an octet", func() bool { return c.bytesReceived.Load() > heard })
+		c.overdue()
+		h.while("the deadline", func() bool { return !c.awaited() })
+		if c.State() != StateOpen {
+			t.Fatalf("state %d: %v", c.State(), c.Err())
+		}
+	}
+}
+
+// unwatched is a host whose watchdog does not read what the test leaves to it.
+func unwatched(t *testing.T) *host {
+	h := newHost(t)
+	h.loop.opts.NoWatchdog = true
+	return h
 }
 
 // TestBusyHost: the host does not poll for longer than the ping timeout, while the
 // answer waits in the socket, of one connection or of many with much to read.
 func TestBusyHost(t *testing.T) {
-	inBothRoles(t, pinging(hang, hang), func(h *host, c *Conn, p *peer) {
+	inBothRolesOf(t, unwatched, pinging(hang, hang), func(h *host, c *Conn, p *peer) {
 		for range 3 {
 			p.send(1, "alive")
 			h.readable(hang)
-			h.loop.mu.Lock()
-			c.alive.sentAt, c.alive.heard, c.alive.deadline = 1, c.bytesReceived.Load(), 1
-			c.retime()
-			h.loop.mu.Unlock()
+			c.pinged()
+			c.overdue()
 			h.until(EventMessage, 1)
 			if c.State() != StateOpen {
 				p.t.Fatalf("state %d: %v", c.State(), c.Err())
@@ -108,7 +161,7 @@ func TestBusyHost(t *testing.T) {
 		}
 	})
 	t.Run("many", func(t *testing.T) {
-		h := newHost(t)
+		h := unwatched(t)
 		const count = 12
 		conns, peers := make([]*Conn, count), make([]*peer, count)
 		for i := range conns {
@@ -121,12 +174,10 @@ func TestBusyHost(t *testing.T) {
 		got := 0
 		for h.cap = 3; got < count; { // every deadline has passed before each Poll
 			for _, c := range conns {
-				h.loop.mu.Lock()
-				if c.phase == phaseOpen && got == 0 {
-					c.alive.sentAt, c.alive.heard, c.alive.deadline = 1, c.bytesReceived.Load(), 1
-					c.retime()
+				if got == 0 {
+					c.pinged()
+					c.overdue()
 				}
-				h.loop.mu.Unlock()
 			}
 			h.poll(hang)
 			got += len(h.take(EventMessage))
@@ -157,13 +208,20 @@ func TestPausedKeepalive(t *testing.T) {
 }
 
 func pausedKeepalive(t *testing.T, ahead uint64) {
-	options := func(o *ConnOptions) {
-		pinging(10*time.Millisecond, 20*time.Millisecond)(o)
-		o.ReadAhead = ahead
-	}
-	inBothRoles(t, options, func(h *host, c *Conn, p *peer) {
+	inBothRoles(t, readingAhead(ahead), func(h *host, c *Conn, p *peer) {
 		_ = c.Pause()
 		p.write(p.frame(2, true, make([]byte, 10000)))
+		h.while("the end of reading", func() bool {
+			c.out.mu.Lock()
+			defer c.out.mu.Unlock()
+			return !c.out.reading
+		})
+		h.loop.mu.Lock()
+		pinging(10*time.Millisecond, 20*time.Millisecond)(&c.opts)
+		c.alive.start(c, clock())
+		c.retime()
+		h.loop.nudge()
+		h.loop.mu.Unlock()
 		for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
 			h.poll(5 * time.Millisecond)
 		}
@@ -184,7 +242,7 @@ func TestNoKeepaliveWhileClosing(t *testing.T) {
 		pinging(5*time.Millisecond, 10*time.Millisecond)(o)
 		o.CloseTimeout = 0
 	}
-	inBothRoles(t, quick, func(h *host, c *Conn, p *peer) {
+	inBothRolesOf(t, unwatched, quick, func(h *host, c *Conn, p *peer) {
 		_ = c.Close(1000, "")
 		for end := time.Now().Add(60 * time.Millisecond); time.Now().Before(end); {
 			h.poll(5 * time.Millisecond)

@@ -196,6 +196,19 @@ func TestLargeRejection(t *testing.T) {
 	})
 }
 
+// endOpening makes it look as if the time for every opening handshake has passed.
+func (h *host) endOpening() {
+	h.loop.mu.Lock()
+	defer h.loop.mu.Unlock()
+	for i := range h.loop.slots {
+		if c := h.loop.slots[i].conn; c != nil && c.opened.deadline != 0 {
+			c.opened.deadline = 1
+			c.retime()
+		}
+	}
+	h.loop.nudge()
+}
+
 // TestUnansweredRequest: time runs out, the loop does not spin meanwhile although bytes
 // wait, and the host learns it when it answers.
 func TestUnansweredRequest(t *testing.T) {
@@ -203,7 +216,7 @@ func TestUnansweredRequest(t *testing.T) {
 		for _, tail := range []int{0, 200 << 10} {
 			h := newHost(t)
 			defer h.loop.Close()
-			ln := h.listenWith(secure, func(o *ListenOptions) { o.OpenTimeout = 400 * time.Millisecond })
+			ln := h.listenWith(secure, func(o *ListenOptions) { o.OpenTimeout = hang })
 			p := h.ask(ln, secure, nil)
 			go func() { _, _ = p.stream.Write(append([]byte(sampleRequest), make([]byte, tail)...)) }()
 			e := h.until(EventRequest, 100)
@@ -211,6 +224,7 @@ func TestUnansweredRequest(t *testing.T) {
 			if n := h.wakeups(50 * time.Millisecond); n > pausedWakeups {
 				t.Errorf("%d wake-ups while the request waits for an answer", n)
 			}
+			h.endOpening()
 			if e := h.until(EventGone, 100); h.requests[e.Request-1] != r || e.UserData != 77 {
 				t.Errorf("gone is %+v", e.Event)
 			}
@@ -235,7 +249,7 @@ func TestUnansweredRequest(t *testing.T) {
 func TestRefusedFlood(t *testing.T) {
 	overBoth(t, func(t *testing.T, secure *testTLS) {
 		h := newHost(t)
-		ln := h.listenWith(secure, func(o *ListenOptions) { o.OpenTimeout = 300 * time.Millisecond })
+		ln := h.listenWith(secure, func(o *ListenOptions) { o.OpenTimeout = hang })
 		p := h.ask(ln, secure, nil)
 		p.write(append([]byte("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), make([]byte, 60<<10)...))
 		if head := func() (s string) { h.async("head", func() { s = p.head() }); return s }(); !strings.HasPrefix(head, "HTTP/1.1 405 ") {
@@ -244,6 +258,7 @@ func TestRefusedFlood(t *testing.T) {
 		if n := h.wakeups(100 * time.Millisecond); n > 100 { // it is read in steps of 4 KiB
 			t.Errorf("%d wake-ups for a refused client that waits", n)
 		}
+		h.endOpening()
 		h.gone("the refused")
 	})
 }
@@ -258,13 +273,18 @@ func TestSlowloris(t *testing.T) {
 			ln := h.listenWith(context, func(o *ListenOptions) { o.OpenTimeout = 60 * time.Millisecond })
 			p := h.ask(ln, nil, nil)
 			text := []byte(sampleRequest)
+			if context != nil { // a ClientHello
+				text = append([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), make([]byte, 0x1f0)...)
+			}
+			came := false
 			h.while("the end", func() bool {
-				if len(text) > 0 && h.loop.Stats().Connections > 0 {
+				open := h.loop.Stats().Connections > 0
+				came = came || open
+				if open && len(text) > 1 {
 					_, _ = p.socket.Write(text[:1])
 					text = text[1:]
-					time.Sleep(time.Millisecond)
 				}
-				return h.loop.Stats().Connections == 0 && len(text) < len(sampleRequest)-1
+				return came && !open
 			})
 			if b, err := io.ReadAll(p.socket); err != nil && !isReset(err) {
 				t.Errorf("%q, %v", b, err)

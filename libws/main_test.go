@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 // hang bounds what a test waits for; reaching it is a failure.
-const hang = 20 * time.Second
+const hang = 60 * time.Second
 
 func eventually(f func() bool) bool {
 	for deadline := time.Now().Add(hang); !f(); time.Sleep(time.Millisecond) {

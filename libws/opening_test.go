@@ -124,6 +124,9 @@ func (h *host) failing(c *Conn, want Code) *Error {
 
 func short(o *ConnectOptions) { o.OpenTimeout = 30 * time.Millisecond }
 
+// fair leaves the peer enough time for its part.
+func fair(o *ConnectOptions) { o.OpenTimeout = time.Second }
+
 func (h *host) newClient(uri string, secure *testTLS, change func(*ConnectOptions)) *Conn {
 	h.t.Helper()
 	o := &ConnectOptions{URI: uri, OpenTimeout: hang, Conn: quiet(nil)}
@@ -182,7 +185,11 @@ func TestOpenTimeout(t *testing.T) {
 			if stage == "tls" {
 				scheme, secure = "wss", newTestTLS(t)
 			}
-			c := h.newClient(fmt.Sprintf("%s://%s/", scheme, ln.Addr()), secure, short)
+			change := short
+			if stage == "half" {
+				change = fair
+			}
+			c := h.newClient(fmt.Sprintf("%s://%s/", scheme, ln.Addr()), secure, change)
 			c.Start()
 			if stage == "half" {
 				p, _ := h.acceptRaw(ln, nil)
