@@ -1,6 +1,7 @@
 package libws
 
 import (
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -55,8 +56,10 @@ const (
 	// keepInPlace is the least remainder that stays in its chunk; a shorter one
 	// moves to a block, so that it does not pin 256 KiB.
 	keepInPlace = 16 << 10
-	// maxKept is the longest block that is kept for the next long message.
-	maxKept = 1 << 20
+	// maxKept is the longest block that is kept for the next long message, blocksKept
+	// how many are: one is told of, one filled, and a batch may end two messages.
+	maxKept    = 1 << 20
+	blocksKept = 2
 )
 
 // chunk is a piece of the arena. It is reused only when no connection holds an
@@ -76,7 +79,7 @@ type arena struct {
 	spare []*chunk
 	taken int      // chunks begun in this Poll
 	loose [][]byte // blocks to free at the next Poll
-	kept  []byte   // one of them, for the next long message
+	kept  [][]byte // some of them, for the next long messages
 }
 
 // retire makes the memory of the last batch reusable.
@@ -115,9 +118,11 @@ func (a *arena) retire() {
 
 // block returns memory of at least size bytes for a message.
 func (a *arena) block(size int) []byte {
-	if b := a.kept; len(b) >= size && size > len(b)/4 {
-		a.kept = nil
-		return b
+	for i, b := range a.kept {
+		if len(b) >= size && size > len(b)/4 {
+			a.kept = slices.Delete(a.kept, i, i+1)
+			return b
+		}
 	}
 	return a.mem.alloc(size)
 }
@@ -126,8 +131,8 @@ func (a *arena) block(size int) []byte {
 // the system, and faulting them in again costs half as much as reading a message of
 // 1 MiB.
 func (a *arena) keepBlock(b []byte) {
-	if a.kept == nil && len(b) >= chunkSize && len(b) <= maxKept {
-		a.kept = b
+	if len(a.kept) < blocksKept && len(b) >= chunkSize && len(b) <= maxKept {
+		a.kept = append(a.kept, b)
 		return
 	}
 	a.mem.free(b)
@@ -214,10 +219,10 @@ func (a *arena) trim() {
 		a.mem.free(a.cur.buf)
 		a.cur = nil
 	}
-	if a.kept != nil {
-		a.mem.free(a.kept)
-		a.kept = nil
+	for _, b := range a.kept {
+		a.mem.free(b)
 	}
+	a.kept = nil
 	for i, c := range a.spare {
 		a.mem.free(c.buf)
 		a.spare[i] = nil

@@ -33,6 +33,9 @@ from core_peer import (
     until,
 )
 
+# A message of 2,000 bytes stays in its event until it is received.
+LENGTHS = pytest.mark.parametrize("length", [1, 2000])
+
 
 async def test_steps_inside_the_reader_callback(loop_factory: Any) -> None:
     async with core() as c:
@@ -113,14 +116,15 @@ async def test_order_of_events(loop_factory: Any) -> None:
         assert peer.read_frame() == (CLOSE, b"\x03\xe9")
 
 
-async def test_messages_before_the_close_are_received(loop_factory: Any) -> None:
+@LENGTHS
+async def test_messages_before_the_close_are_received(loop_factory: Any, length: int) -> None:
     async with core() as c:
         conn, peer = await c.open()
-        peer.end(texts("a"), frame(BINARY, b"b"), close_frame(1000))
+        peer.end(texts("a" * length), frame(BINARY, b"b" * length), close_frame(1000))
         await conn.ended.wait()
         assert (conn.state, conn.queued) == (3, 2)
-        assert await conn.recv() == "a"
-        assert await conn.recv() == b"b"
+        assert await conn.recv() == "a" * length
+        assert await conn.recv() == b"b" * length
         with pytest.raises(ClosedOK):
             await conn.recv()
 
@@ -271,7 +275,8 @@ async def test_slow_callbacks_let_timers_fire(loop_factory: Any) -> None:
         assert max(b - a for a, b in itertools.pairwise(between)) <= 2
 
 
-async def test_reader_that_keeps_up_is_never_paused(loop_factory: Any) -> None:
+@LENGTHS
+async def test_reader_that_keeps_up_is_never_paused(loop_factory: Any, length: int) -> None:
     async with core() as c:
         conn, peer = await c.open(max_queue=(4, 1))
         paused = []
@@ -283,31 +288,33 @@ async def test_reader_that_keeps_up_is_never_paused(loop_factory: Any) -> None:
 
         task = asyncio.create_task(receive())
         await turns()
-        peer.send(texts(*map(str, range(60))))
+        peer.send(texts(*(str(i) * length for i in range(60))))
         await task
         assert not any(paused)
 
 
-async def test_queue_marks(loop_factory: Any) -> None:
+@LENGTHS
+async def test_queue_marks(loop_factory: Any, length: int) -> None:
     async with core() as c:
         conn, peer = await c.open(max_queue=(16, 4))
-        peer.send(texts(*map(str, range(16))))
+        peer.send(texts(*(str(i) * length for i in range(16))))
         await until(lambda: conn.queued == 16)
         assert not conn.paused
-        peer.send(texts("16"))
+        peer.send(texts("16" * length))
         await until(lambda: conn.queued == 17)
         await until(lambda: conn.paused)
-        peer.send(texts("17"))
+        peer.send(texts("17" * length))
         for i in range(12):
-            assert await conn.recv() == str(i)
+            assert await conn.recv() == str(i) * length
         assert conn.paused
-        assert await conn.recv() == "12"
+        assert await conn.recv() == "12" * length
         assert not conn.paused
         for i in range(13, 18):
-            assert await conn.recv() == str(i)
+            assert await conn.recv() == str(i) * length
 
 
-async def test_a_step_may_cancel_abort_and_poll(loop_factory: Any) -> None:
+@LENGTHS
+async def test_a_step_may_cancel_abort_and_poll(loop_factory: Any, length: int) -> None:
     async with core() as c:
         first, first_peer = await c.open()
         second, second_peer = await c.open()
@@ -328,18 +335,20 @@ async def test_a_step_may_cancel_abort_and_poll(loop_factory: Any) -> None:
         victim = asyncio.create_task(receive_second())
         task = asyncio.create_task(receive_first())
         await turns()
-        first_peer.send(texts("a", "b"))
-        second_peer.send(texts("c"))
+        first_peer.send(texts("a" * length, "b" * length))
+        second_peer.send(texts("c" * length))
         await task
         await asyncio.wait([victim])
-        assert got[-2:] == ["a", "b"] or got == ["a", "c", "b"]
+        a, b, other = "a" * length, "b" * length, "c" * length
+        assert got[-2:] == [a, b] or got == [a, other, b]
         if victim.cancelled():
-            assert await second.recv() == "c"
+            assert await second.recv() == other
         with pytest.raises(ClosedBadly):
             await waiting
 
 
-async def test_a_step_may_close_the_loop(loop_factory: Any) -> None:
+@LENGTHS
+async def test_a_step_may_close_the_loop(loop_factory: Any, length: int) -> None:
     async with core() as c:
         conn, peer = await c.open()
         other, _ = await c.open()
@@ -351,12 +360,12 @@ async def test_a_step_may_close_the_loop(loop_factory: Any) -> None:
         waiting = asyncio.create_task(other.recv())
         task = asyncio.create_task(receive())
         await turns()
-        peer.send(texts("a", "left over"), frame(PING, b"not told"))
+        peer.send(texts("a" * length, "left over" * length), frame(PING, b"not told"))
         await task
         with pytest.raises(ClosedBadly):
             await waiting
         assert ("ping", b"not told") not in conn.seen
-        assert await conn.recv() == "left over"
+        assert await conn.recv() == "left over" * length
         assert conn.state == other.state == 3
         assert conn.info()["uri"].startswith("ws://127.0.0.1:")
         assert conn.stats_()["messages_received"] >= 1

@@ -163,7 +163,7 @@ static bool is_due(Connection *conn, size_t len)
 
 static PyObject *convert(PyObject *message, int decode)
 {
-	if (decode < 0 || (decode != 0) == PyUnicode_Check(message)) {
+	if (message == NULL || decode < 0 || (decode != 0) == PyUnicode_Check(message)) {
 		return message;
 	}
 	PyObject *converted;

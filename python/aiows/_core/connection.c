@@ -488,7 +488,7 @@ static void connection_dealloc(PyObject *op)
 	connection_clear(op);
 	while (self->count > 0) {
 		self->count--;
-		Py_DECREF(self->ring[self->head].object);
+		Py_XDECREF(self->ring[self->head].object);
 		self->head = (self->head + 1) & self->ring_mask;
 	}
 	PyMem_Free(self->ring);

@@ -125,6 +125,7 @@ struct Loop {
 	uint8_t n_waiters;
 	Awaitable *awaitables[SPARES];
 	Waiter *waiters[SPARES];
+	Connection *with_raw; // owned: those that got raw messages with the batch in hand
 	Connection *connections; // all that have a handle; the registered ones are owned
 	Listener *listeners; // owned until closed and the batch in hand is done
 	Request *requests; // all there are, borrowed
@@ -134,10 +135,15 @@ struct Loop {
 	PyObject *weakrefs;
 };
 
-// Message is one element of a connection's queue.
+// Message is one element of a connection's queue. A long one of the batch in hand
+// becomes an object when it is received, while ready runs, so that those which a task
+// takes one by one pass through the same memory: the processor has it at hand.
 typedef struct Message {
-	PyObject *object; // str or bytes
-	int64_t time_ns;
+	PyObject *object; // str or bytes; NULL: still in its event
+	union {
+		int64_t time_ns;
+		const aiows_event *event;
+	} from;
 } Message;
 
 // The order follows use: what each message touches comes first.
@@ -153,7 +159,9 @@ struct Connection {
 	bool writable_owed;
 	bool text_as_bytes;
 	bool muted; // on_message failed, or a message was lost: the rest is dropped
+	bool listed; // in loop->with_raw
 	uint32_t count; // of messages in the ring
+	uint32_t raw; // of those that are not objects yet, the newest ones
 	uint32_t head;
 	uint32_t ring_mask;
 	Message *ring; // a power of two of them, or NULL
@@ -170,6 +178,7 @@ struct Connection {
 	PyObject *last_stats;
 	PyObject *last_error;
 	PyObject *weakrefs;
+	Connection *next_raw; // of loop->with_raw
 	Connection *previous; // of loop->connections
 	Connection *next;
 };
@@ -315,7 +324,8 @@ extern PyType_Spec connection_spec;
 
 // --- message.c
 PyObject *message_new(Connection *conn, const aiows_event *event);
-int queue_push(Connection *conn, PyObject *object, int64_t time_ns); // steals
+int queue_message(Connection *conn, const aiows_event *event);
+void queue_convert(Loop *loop); // the messages that point into the batch in hand
 PyObject *queue_pop(Connection *conn);
 
 // Payload is the bytes of a str or bytes-like object, in place.

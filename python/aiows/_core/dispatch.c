@@ -1,7 +1,7 @@
 // dispatch.c: the reader callback.
 //
-// Two passes over a batch: payloads become Python objects first, so that a task
-// that is stepped finds all that came; then the events are dispatched in order.
+// Two passes over a batch: messages are queued first, so that a task that is stepped
+// finds all that came; then the events are dispatched in order.
 // Any step may cancel, close or free anything: references are held, and state is
 // read again after each one.
 #include "core.h"
@@ -13,6 +13,8 @@ enum {
 	MANY = 4,                  // events that came promise more: poll again
 	EVENTS_PER_TURN = 512,     // of the event loop, about; then timers get theirs
 	BUDGET_NS = 2000000,       // of steps and callbacks, the same
+	SHORT_READ = 32 * 1024,    // bytes from one socket: up to here another costs nothing
+	FULL_READ = 192 * 1024,    // and from here on it holds more
 	LARGE_BATCH = 64 * 1024,   // bytes: the next poll gives up the GIL
 };
 
@@ -313,13 +315,8 @@ static void queue_messages(Loop *self)
 		if (conn->on_message != NULL || conn->muted) {
 			continue;
 		}
-		PyObject *message = message_new(conn, event);
-		if (message == NULL || queue_push(conn, message, event->time_ns) < 0) {
-			// No memory for it, which nothing here may report: a connection with
-			// a gap must not go on.
-			PyErr_Clear();
-			conn->muted = true;
-			lib.abort((aiows_conn *)(uintptr_t)event->conn);
+		if (queue_message(conn, event) < 0) {
+			PyErr_Clear(); // no memory, which nothing here may report
 		}
 	}
 }
@@ -329,6 +326,7 @@ static int32_t fetch(Loop *self)
 	aiows_loop *handle = self->handle;
 	size_t n = 0;
 	int32_t code = AIOWS_ERR_BUSY;
+	queue_convert(self);
 	if (self->batch_bytes < LARGE_BATCH) {
 		code = lib.poll(handle, self->events, EVENTS_PER_POLL, AIOWS_TRY_POLL, &n);
 	}
@@ -366,6 +364,24 @@ static int dispatch_batch(Loop *self)
 		}
 	}
 	return 0;
+}
+
+// promises_more tells whether to poll again rather than take a turn of the event loop.
+// A lone connection that was read dry of long messages is left to gather more: each
+// read of it has the kernel acknowledge, and wake the peer.
+//
+// Whoever waited for an opening runs in the next turn, and may answer what came with
+// it before the next poll fails the connection.
+static bool promises_more(Loop *self)
+{
+	if (self->opened) {
+		return false;
+	}
+	if (self->n_registered == 1 && self->n_events < EVENTS_PER_POLL &&
+	    self->batch_bytes >= SHORT_READ) {
+		return self->batch_bytes >= FULL_READ;
+	}
+	return self->n_events >= MANY;
 }
 
 // end_all ends the connections of a loop whose library gave up, and raises why.
@@ -467,10 +483,7 @@ PyObject *loop_ready(Loop *self, PyObject *unused UNUSED)
 			}
 		}
 		result = dispatch_batch(self);
-		// Whoever waited for the opening runs in the loop's next turn, and may answer
-		// what came with it before the next poll fails the connection.
-		if (result != 0 || self->opened || self->n_events < MANY ||
-		    now_ns() - self->started > BUDGET_NS) {
+		if (result != 0 || !promises_more(self) || now_ns() - self->started > BUDGET_NS) {
 			break;
 		}
 	}
@@ -479,6 +492,7 @@ PyObject *loop_ready(Loop *self, PyObject *unused UNUSED)
 	if (self->idle_due && self->next_event == self->n_events && result >= 0) {
 		result = call_idle(self);
 	}
+	queue_convert(self);
 	self->dispatching = false;
 	if (self->closed) {
 		PyObject *type, *value, *traceback;

@@ -7,18 +7,20 @@ enum { LARGE = 16 * 1024 };
 // A queue that had room for more than this is given back once it is empty.
 enum { SPACIOUS = 64 };
 
+// Messages from this length on wait in their events.
+enum { RAW = 1024 };
+
 // --- queue
 
-int queue_push(Connection *self, PyObject *object, int64_t time_ns)
+static Message *queue_add(Connection *self)
 {
 	uint32_t size = self->ring != NULL ? self->ring_mask + 1 : 0;
 	if (self->count == size) {
 		uint32_t larger = size == 0 ? 8 : size * 2;
 		Message *ring = larger > size ? PyMem_Malloc(larger * sizeof *ring) : NULL;
 		if (ring == NULL) {
-			Py_DECREF(object);
 			PyErr_NoMemory();
-			return -1;
+			return NULL;
 		}
 		for (uint32_t i = 0; i < self->count; i++) {
 			ring[i] = self->ring[(self->head + i) & self->ring_mask];
@@ -28,19 +30,103 @@ int queue_push(Connection *self, PyObject *object, int64_t time_ns)
 		self->ring_mask = larger - 1;
 		self->head = 0;
 	}
-	Message *message = &self->ring[(self->head + self->count) & self->ring_mask];
-	message->object = object;
-	message->time_ns = time_ns;
+	return &self->ring[(self->head + self->count) & self->ring_mask];
+}
+
+// queue_lost ends a connection that misses a message for want of memory: it must not
+// go on with a gap.
+static void queue_lost(Connection *self, const aiows_event *event)
+{
+	self->muted = true;
+	lib.abort((aiows_conn *)(uintptr_t)event->conn);
+}
+
+static int message_convert(Connection *self, Message *message)
+{
+	const aiows_event *event = message->from.event;
+	message->object = message_new(self, event);
+	message->from.time_ns = event->time_ns;
+	if (message->object == NULL) {
+		queue_lost(self, event);
+		return -1;
+	}
+	return 0;
+}
+
+static void queue_raw(Connection *self, Message *place, const aiows_event *event)
+{
+	place->object = NULL;
+	place->from.event = event;
+	self->count++;
+	self->raw++;
+	if (!self->listed) {
+		Loop *loop = self->loop;
+		self->listed = true;
+		self->next_raw = loop->with_raw;
+		loop->with_raw = (Connection *)Py_NewRef((PyObject *)self);
+	}
+}
+
+// queue_message adds the message of an event. A raw one wants queue_convert before the
+// next poll.
+int queue_message(Connection *self, const aiows_event *event)
+{
+	Message *place = queue_add(self);
+	if (place != NULL && event->len >= RAW) {
+		queue_raw(self, place, event);
+		return 0;
+	}
+	PyObject *object = place != NULL ? message_new(self, event) : NULL;
+	if (object == NULL) {
+		queue_lost(self, event);
+		return -1;
+	}
+	place->object = object;
+	place->from.time_ns = event->time_ns;
 	self->count++;
 	return 0;
 }
 
+static void convert_raw(Connection *self)
+{
+	while (self->raw > 0) {
+		uint32_t at = self->head + self->count - self->raw;
+		if (message_convert(self, &self->ring[at & self->ring_mask]) < 0) {
+			PyErr_Clear();
+			self->count -= self->raw;
+			self->raw = 0;
+			return;
+		}
+		self->raw--;
+	}
+}
+
+// queue_convert makes objects of all that points into the batch in hand.
+void queue_convert(Loop *loop)
+{
+	while (loop->with_raw != NULL) {
+		Connection *conn = loop->with_raw;
+		loop->with_raw = conn->next_raw;
+		conn->listed = false;
+		convert_raw(conn);
+		Py_DECREF((PyObject *)conn);
+	}
+}
+
 PyObject *queue_pop(Connection *self)
 {
-	Message message = self->ring[self->head];
+	Message *message = &self->ring[self->head];
 	self->head = (self->head + 1) & self->ring_mask;
 	self->count--;
-	self->received_at = message.time_ns;
+	if (message->object == NULL) {
+		self->raw--;
+		if (message_convert(self, message) < 0) {
+			self->count = self->raw = 0;
+			return NULL;
+		}
+	}
+	self->received_at = message->from.time_ns;
+	PyObject *object = message->object;
 	if (self->count == 0 && self->ring_mask >= SPACIOUS) {
 		PyMem_Free(self->ring);
 		self->ring = NULL;
@@ -51,7 +137,7 @@ PyObject *queue_pop(Connection *self)
 			lib.resume(self->handle);
 		}
 	}
-	return message.object;
+	return object;
 }
 
 PyObject *message_new(Connection *self, const aiows_event *event)
