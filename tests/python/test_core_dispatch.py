@@ -113,7 +113,7 @@ async def test_order_of_events(loop_factory: Any) -> None:
             ("closing", 1001, "äway"),
             ("closed", 1001, "äway", 1001, CLEAN | PEER_FIRST),
         ]
-        assert peer.read_frame() == (CLOSE, b"\x03\xe9")
+        assert peer.read_frame() == (CLOSE, b"\x03\xe9" + "äway".encode())
 
 
 @LENGTHS
