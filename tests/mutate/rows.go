@@ -20,10 +20,11 @@ type test struct{ folder, name string }
 
 // replays says which Go tests replay a file of golden vectors. Each case is a subtest.
 var replays = map[string][]test{
-	"frames.txt":   {{"libws/wire", "TestFrameVectorsParse"}, {"libws", "TestGoldenFrames/whole"}, {"libws", "TestGoldenFrames/octets"}},
-	"request.txt":  {{"libws/handshake", "TestGoldenRequests"}},
-	"response.txt": {{"libws/handshake", "TestGoldenResponses"}},
-	"build.txt":    {{"libws/handshake", "TestGoldenBuilds"}},
+	"frames.txt":      {{"libws/wire", "TestFrameVectorsParse"}, {"libws", "TestGoldenFrames/whole"}, {"libws", "TestGoldenFrames/octets"}},
+	"request.txt":     {{"libws/handshake", "TestGoldenRequests"}},
+	"response.txt":    {{"libws/handshake", "TestGoldenResponses"}},
+	"build.txt":       {{"libws/handshake", "TestGoldenBuilds"}},
+	"negotiation.txt": {{"libws/deflate", "TestGoldenNegotiations"}},
 }
 
 var (

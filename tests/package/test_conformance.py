@@ -16,6 +16,7 @@ VECTORS = {
     "request.txt": ("libws/handshake/testdata/request.txt", "== "),
     "response.txt": ("libws/handshake/testdata/response.txt", "== "),
     "build.txt": ("libws/handshake/testdata/build.txt", "== "),
+    "negotiation.txt": ("libws/deflate/testdata/negotiation.txt", "== "),
 }
 
 
@@ -34,7 +35,7 @@ def quoted(cell: str) -> list[str]:
 
 def named_errors() -> set[str]:
     found = set()
-    for package in ("wire", "handshake"):
+    for package in ("wire", "handshake", "deflate"):
         for path in (ROOT / "libws" / package).glob("*.go"):
             if not path.name.endswith("_test.go"):
                 names = re.findall(r"^\t?(?:var )?(Err\w+)\s+=", path.read_text(), re.MULTILINE)
