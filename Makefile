@@ -5,7 +5,9 @@
 SHELL := /bin/sh
 
 PYTHON ?= python3
-FUZZTIME ?= 10s
+# How long `make fuzz` stays with each target, and how many streams `make differential` compares.
+TIME ?= 10m
+N ?= 20000
 ARGS ?=
 # Most of the time of the Python tests is waiting: four processes keep two cores busy.
 PARALLEL ?= -n 4 --dist worksteal
@@ -39,11 +41,12 @@ C_FILES = $(shell find include capi python/aiows examples tests -name "*.[ch]" |
 PY_FILES := python tests examples tools
 
 .PHONY: help build demo deps test test-go test-c test-python test-package test-matrix check lint fmt \
-	format-check generated-check abi mutate bench bench-quick bench-record bench-report pgo fuzz clean preflight
+	format-check generated-check abi mutate bench bench-quick bench-record bench-report pgo fuzz fuzz-planted \
+	fuzz-coverage differential clean preflight
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r verb text; do \
-		printf '  make %-12s %s\n' "$$verb" "$$text"; done
+		printf '  make %-13s %s\n' "$$verb" "$$text"; done
 
 # ---------------------------------------------------------------- build
 
@@ -99,6 +102,8 @@ test: test-go test-c test-python test-package test-matrix ## run every test; `ma
 test-go: .venv/.base
 	go vet ./...
 	$(PY) tools/gotest.py -race ./...
+	$(PY) tools/fuzz.py coverage
+	$(PY) tools/fuzz.py run --time 3000x
 
 test-c: build .venv/.tests
 	$(PY) -m pytest tests/c $(ARGS)
@@ -175,8 +180,17 @@ bench-record: build .venv/.bench ## measure everything, write docs/bench, tables
 pgo: build .venv/.bench ## make the profile that the library is built with anew, in four minutes
 	sh tools/pgo.sh
 
-fuzz: | .venv/.base ## run each fuzz target for FUZZTIME (10s)
-	sh tools/fuzz.sh $(FUZZTIME)
+fuzz: | .venv/.base ## run each fuzz target for TIME (10m), log to build/fuzz; ARGS=--record: docs/fuzzing.md
+	$(PY) tools/fuzz.py run --time $(TIME) $(ARGS)
+
+fuzz-planted: | .venv/.base ## plant a fault for each fuzz target, which it must find within a minute
+	$(PY) tools/fuzz.py planted $(ARGS)
+
+fuzz-coverage: | .venv/.base ## check that the seeds of the fuzz targets reach 95 % of their packages
+	$(PY) tools/fuzz.py coverage $(ARGS)
+
+differential: build .venv/.tests ## give N (20000) random streams to aiows and to websockets, five minutes
+	AIOWS_DIFFERENTIAL=$(N) $(PY) -m pytest -s tests/python/test_differential.py $(ARGS)
 
 clean: ## remove everything that was built, downloaded or cached
 	rm -rf build .venv .cache .pytest_cache python/build python/dist python/*.egg-info python/aiows/*.so
