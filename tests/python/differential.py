@@ -16,7 +16,7 @@ import hashlib
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from websockets.client import ClientProtocol
@@ -395,4 +395,4 @@ async def explain(endpoints: Endpoints, stream: Stream) -> tuple[str | None, Out
         later = replace(stream, octets=stream.octets + bytes(found.settles))
         if not same(await endpoints.ours(later), b):
             found = None
-    return found and found.name, a, b
+    return found.name if found else None, a, b
