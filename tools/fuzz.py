@@ -229,7 +229,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--least", type=float, default=95)
     parser.add_argument("targets", nargs="*", metavar="TARGET")
-    a = parser.parse_args()
+    a = parser.parse_intermixed_args()
     targets, covered = load(a.targets)
     if a.verb == "run":
         return run(targets, a.time or "10m", a.workers, a.record)
