@@ -129,6 +129,18 @@ async def test_messages_before_the_close_are_received(loop_factory: Any, length:
             await conn.recv()
 
 
+@pytest.mark.parametrize("lengths", [(2000, 1), (1, 2000, 1, 1, 2000, 1)])
+async def test_long_and_short_messages_keep_their_order(
+    loop_factory: Any, lengths: tuple[int, ...]
+) -> None:
+    async with core() as c:
+        conn, peer = await c.open()
+        sent = [str(index) * length for index, length in enumerate(lengths)]
+        peer.end(texts(*sent), close_frame(1000))
+        await conn.ended.wait()
+        assert [await conn.recv() for _ in sent] == sent
+
+
 async def test_closed_method_comes_before_receivers(loop_factory: Any) -> None:
     async with core() as c:
         conn, peer = await c.open()

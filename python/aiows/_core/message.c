@@ -72,7 +72,8 @@ static void queue_raw(Connection *self, Message *place, const aiows_event *event
 int queue_message(Connection *self, const aiows_event *event)
 {
 	Message *place = queue_add(self);
-	if (place != NULL && event->len >= RAW) {
+	// Behind a raw one every one is: convert_raw takes them from the end.
+	if (place != NULL && (event->len >= RAW || self->raw > 0)) {
 		queue_raw(self, place, event);
 		return 0;
 	}
