@@ -14,8 +14,8 @@ static int32_t deflate_options(conn_in *in, const aiows_deflate *deflate, aiows_
 	uint32_t step = deflate->size;
 	for (size_t i = 0; i < n; i++) {
 		const aiows_deflate *d = (const aiows_deflate *)((const char *)deflate + i * step);
-		int32_t rc = sized_in(&in->deflate[i], sizeof in->deflate[i], d, "aiows_deflate",
-		                      e);
+		int32_t rc =
+			sized_in(&in->deflate[i], sizeof in->deflate[i], d, "aiows_deflate", e);
 		if (rc == AIOWS_OK && d->size != step)
 			rc = error_set(e, AIOWS_ERR_ARGUMENT,
 			               "size of deflate[%zu] is %u, expected %u, as before", i,
@@ -70,8 +70,7 @@ int32_t aiows_connect(aiows_loop *loop, const char *uri, const aiows_connect_opt
 #define SEND_FLAGS (COMPRESS_FLAGS | AIOWS_TRY | AIOWS_FORCE)
 #define SENDABLE(kind, flags)                                                                      \
 	(((kind) == AIOWS_TEXT || (kind) == AIOWS_BINARY) &&                                       \
-	 ((flags) & ~(uint32_t)SEND_FLAGS) == 0 &&                                                 \
-	 ((flags) & COMPRESS_FLAGS) != COMPRESS_FLAGS)
+	 ((flags) & ~(uint32_t)SEND_FLAGS) == 0 && ((flags) & COMPRESS_FLAGS) != COMPRESS_FLAGS)
 
 int32_t aiows_send(aiows_conn *conn, int32_t kind, uint32_t flags, const void *data, size_t len)
 {

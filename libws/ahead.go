@@ -210,7 +210,7 @@ func (c *Conn) serve(data []byte, now int64) {
 func (c *Conn) serveFrame(a *ahead, b []byte, now int64) int {
 	h, n, broken := wire.ParseHeader(b)
 	if broken == nil && n > 0 {
-		broken = wire.CheckHeader(&h, c.role, a.open, 0)
+		broken = wire.CheckHeader(&h, c.role, a.open, c.rsv)
 	}
 	if broken != nil {
 		a.over = true

@@ -23,7 +23,8 @@ type opening struct {
 	options  *ConnectOptions // client
 	uri      *dial.URI
 	request  *handshake.Built
-	deadline int64 // server: by when the handshake has to be done
+	offers   []deflate.Config // client: what request offers
+	deadline int64            // server: by when the handshake has to be done
 
 	listener *Listener // server: counts its handshakes; nil afterwards
 	parser   *handshake.Parser
@@ -52,6 +53,7 @@ type handover struct {
 	body          []byte
 	subprotocol   string
 	extensions    string
+	deflate       *deflate.Agreement
 	err           *Error
 }
 
@@ -81,12 +83,13 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	if len(o.RawLines) > 0 && uri.HasUser {
 		return nil, argument("raw request lines together with credentials in the URI, expected an Authorization line")
 	}
-	if _, err := o.Conn.deflateConfigs((*deflate.Config).CheckOffer); err != nil {
+	offers, err := o.Conn.offers()
+	if err != nil {
 		return nil, err
 	}
 	request := handshake.Request{
 		Target: uri.Target, Host: uri.HostHeader, Origin: o.Origin, UserAgent: o.UserAgent,
-		Subprotocols: o.Subprotocols, Headers: o.Headers, Raw: o.RawLines,
+		Subprotocols: o.Subprotocols, Extensions: deflate.Offer(offers), Headers: o.Headers, Raw: o.RawLines,
 		HasBasic: uri.HasUser, BasicUser: uri.User, BasicPassword: uri.Password,
 	}
 	built, err := request.Build()
@@ -96,7 +99,7 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	c := newConn(l, wire.Client, o.Conn)
 	c.userData.Store(userData)
 	options := *o
-	c.opened = opening{options: &options, uri: uri, request: built}
+	c.opened = opening{options: &options, uri: uri, request: built, offers: o.Conn.offered(offers, built)}
 	c.info.request, c.info.uri, c.info.target = built, uri.Raw, uri.Target
 
 	l.mu.Lock()
@@ -142,7 +145,7 @@ func open(ctx context.Context, o *opening) *handover {
 	}
 	// Cancelling closes the socket, which ends whatever the goroutine waits for.
 	stop := context.AfterFunc(ctx, func() { _ = sock.Conn.SetDeadline(time.Unix(1, 0)) })
-	h, err := upgrade(sock, o.request)
+	h, err := upgrade(sock, o)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -172,13 +175,13 @@ func (h *handover) detach(sock *dial.Socket) error {
 }
 
 // upgrade sends the request and reads the answer.
-func upgrade(sock *dial.Socket, request *handshake.Built) (*handover, error) {
+func upgrade(sock *dial.Socket, o *opening) (*handover, error) {
 	var stream net.Conn = sock.Conn
 	if sock.TLS != nil {
 		stream = sock.TLS
 	}
 	h := &handover{fd: -1}
-	if _, err := stream.Write(request.Bytes); err != nil {
+	if _, err := stream.Write(o.request.Bytes); err != nil {
 		return h, err
 	}
 	parser := handshake.NewResponseParser()
@@ -198,7 +201,10 @@ func upgrade(sock *dial.Socket, request *handshake.Built) (*handover, error) {
 	}
 	h.response = parser.Response()
 	var err error
-	h.subprotocol, h.extensions, err = handshake.CheckResponse(h.response, request)
+	h.subprotocol, h.extensions, err = handshake.CheckResponse(h.response, o.request)
+	if err == nil {
+		h.deflate, err = deflate.Accept(h.extensions, o.offers)
+	}
 	var status *handshake.StatusError
 	if errors.As(err, &status) {
 		h.body = readBody(stream, h.rest, h.response)
@@ -280,6 +286,7 @@ func (c *Conn) adopt(h *handover, now int64) {
 		return
 	}
 	c.opened = opening{}
+	c.compress(h.deflate)
 	c.becomeOpen(now, h.rest)
 }
 

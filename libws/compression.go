@@ -1,16 +1,222 @@
 package libws
 
-import "aiows/libws/deflate"
+import (
+	"math"
 
-// deflateConfigs returns what o offers or accepts.
-func (o *ConnOptions) deflateConfigs(check func(*deflate.Config) error) ([]deflate.Config, error) {
+	"aiows/libws/deflate"
+	"aiows/libws/handshake"
+	"aiows/libws/wire"
+)
+
+// rsv1 marks the first frame of a compressed message (RFC 7692 section 7.2.1).
+const rsv1 = 4
+
+// compression is permessage-deflate on a connection that agreed on it: what is sent is
+// guarded by the write lock, what is received by the loop lock.
+type compression struct {
+	send    deflate.Sender
+	receive deflate.Receiver
+}
+
+// windows makes a loop's memory that of windows.
+type windows memory
+
+func (w *windows) Alloc(n int) []byte { return (*memory)(w).alloc(n) }
+func (w *windows) Free(b []byte)      { (*memory)(w).free(b) }
+
+// configs returns what o offers or accepts.
+func (o *ConnOptions) configs(usual deflate.Config, check func(*deflate.Config) error) ([]deflate.Config, error) {
 	if !o.Compression {
 		return nil, nil
+	}
+	if len(o.Deflate) == 0 {
+		return []deflate.Config{usual}, nil
 	}
 	for i := range o.Deflate {
 		if err := check(&o.Deflate[i]); err != nil {
 			return nil, argument("deflate[%d]: %s", i, err)
 		}
 	}
-	return nil, &Error{Code: CodeUnsupported, Text: "compression is not supported, expected 0"}
+	return o.Deflate, nil
+}
+
+// offers returns what a client offers.
+func (o *ConnOptions) offers() ([]deflate.Config, error) {
+	return o.configs(deflate.Config{ClientMaxWindowBits: deflate.AnyWindow}, (*deflate.Config).CheckOffer)
+}
+
+// offered returns what the request says in the end: a header or raw lines of the host's
+// own may offer something else.
+func (o *ConnOptions) offered(meant []deflate.Config, request *handshake.Built) []deflate.Config {
+	if request.Extensions == deflate.Offer(meant) {
+		return meant
+	}
+	var own deflate.Config
+	if len(meant) > 0 {
+		own = meant[0]
+	}
+	return deflate.Offered(request.Extensions, own)
+}
+
+// answer takes an offer of the client's; value is "" for none.
+func (o *ConnOptions) answer(r *handshake.ServerRequest) (value string, agreed *deflate.Agreement, err error) {
+	configs, err := o.configs(deflate.Config{}, (*deflate.Config).CheckAccept)
+	if err != nil {
+		return "", nil, err
+	}
+	value, agreed = deflate.Answer(r.Extensions, configs)
+	return value, agreed, nil
+}
+
+// compress starts compression as agreed, if it was.
+func (c *Conn) compress(a *deflate.Agreement) {
+	if a == nil {
+		return
+	}
+	mem, server := (*windows)(&c.loop.mem), c.role == wire.Server
+	c.deflate = &compression{
+		send:    deflate.NewSender(a, server, mem),
+		receive: deflate.NewReceiver(a, server, mem),
+	}
+	c.rsv = rsv1
+}
+
+// free gives the history back; nothing is sent or received any more.
+func (d *compression) free() {
+	if d != nil {
+		d.send.Free()
+		d.receive.Free()
+	}
+}
+
+// writeMessage writes a message in one frame. The write lock is held.
+func (c *Conn) writeMessage(op wire.Opcode, flags SendFlags, text []byte) error {
+	h := wire.Header{Fin: true, Opcode: op}
+	if c.deflate == nil || flags&SendNoCompress != 0 {
+		return c.writeHeaded(h, text)
+	}
+	p := c.deflate.send.Message(text)
+	if p == nil {
+		return c.writeHeaded(h, text)
+	}
+	defer p.Release()
+	h.Rsv = rsv1
+	return c.writeHeaded(h, p.Bytes())
+}
+
+// writePart writes a frame of a message in fragments. The write lock is held.
+func (c *Conn) writePart(op wire.Opcode, fin bool, flags SendFlags, text []byte) error {
+	h := wire.Header{Fin: fin, Opcode: op}
+	first := op != wire.OpContinuation
+	if first {
+		c.writer.packed = c.deflate != nil && flags&SendNoCompress == 0
+	}
+	if !c.writer.packed {
+		return c.writeHeaded(h, text)
+	}
+	p := c.deflate.send.Part(text, first, fin)
+	if p == nil {
+		c.writer.packed = false
+		return c.writeHeaded(h, text)
+	}
+	defer p.Release()
+	if first {
+		h.Rsv = rsv1
+	}
+	return c.writeHeaded(h, p.Bytes())
+}
+
+// payloadLimit is how long the frames of a message may be together. What cannot be
+// compressed gets a little longer: by 5 bytes a block, which zlib makes of 127 and more.
+func (c *Conn) payloadLimit(packed bool) int64 {
+	limit := int64(min(c.opts.MaxMessageSize, math.MaxInt64/2))
+	if packed && limit > 0 {
+		limit += limit/16 + 64
+	}
+	return limit
+}
+
+// inflation is the block that a message is inflated to when it does not fit behind what
+// was read. It doubles, so that a message costs memory only as it is inflated.
+type inflation struct {
+	loop  *Loop
+	limit uint64 // bytes, 0: none
+	block []byte // nil: none yet
+}
+
+// Grow implements deflate.Buffer.
+func (i *inflation) Grow(full []byte) []byte {
+	a := &i.loop.arena
+	size := uint64(max(2*len(full), firstBlock))
+	if i.limit > 0 {
+		size = min(size, i.limit)
+	}
+	block := a.block(int(size))
+	if block == nil {
+		return nil
+	}
+	copy(block, full)
+	if i.block != nil {
+		a.keepBlock(i.block)
+	}
+	i.block = block
+	return block
+}
+
+// packedMessage tells a message whose payload is compressed. There is room for one event.
+func (c *Conn) packedMessage(op wire.Opcode, payload []byte, b *batch) bool {
+	a, r := &c.loop.arena, &c.reader
+	var room []byte
+	if a.cur != nil && len(a.cur.buf)-a.cur.used >= max(r.inflated, 4*len(payload)) {
+		room = a.cur.buf[a.cur.used:]
+	}
+	into := &c.loop.inflation
+	*into = inflation{loop: c.loop, limit: c.opts.MaxMessageSize}
+	if room == nil {
+		into.block = a.block(max(firstBlock, r.inflated))
+		if room = into.block; room == nil {
+			c.failMemory()
+			return false
+		}
+	}
+	data, broken := c.deflate.receive.Inflate(payload, room, into, c.opts.MaxMessageSize)
+	block := into.block
+	into.block = nil
+	if broken != nil {
+		if block != nil {
+			a.keepBlock(block)
+		}
+		c.failDeflate(broken)
+		return false
+	}
+	flags := uint16(0)
+	switch {
+	case block != nil:
+		a.loose = append(a.loose, block)
+		a.grown += len(data)
+		flags = FlagBlock
+	case len(data) > 0:
+		a.cur.bump(len(data))
+	}
+	b.inflated(len(data))
+	r.inflated = min(len(data), maxKept)
+	if op == wire.OpText && !wire.ValidUTF8(data) {
+		c.failWire(wire.ErrInvalidUTF8)
+		return false
+	}
+	c.tellMessage(op, data, flags, b)
+	return true
+}
+
+// failDeflate fails the connection over a compressed message.
+func (c *Conn) failDeflate(e *deflate.Error) {
+	code := CodeProtocol
+	switch e {
+	case deflate.ErrMemory:
+		c.failMemory()
+		return
+	case deflate.ErrTooBig:
+		code = CodeTooBig
+	}
+	c.fail(e.Code, &Error{Code: code, Text: e.Error(), CloseCode: uint16(e.Code)})
 }

@@ -73,6 +73,9 @@ type Conn struct {
 	outOfMemory atomic.Bool
 	parked      atomic.Bool // Poll left something undone because of paused
 
+	deflate *compression // nil: none; set before the connection is open
+	rsv     uint8        // bits that a first frame may have
+
 	wmu     sync.Mutex // the write lock: the order of frames and TLS records
 	writer  writer
 	control control
@@ -429,6 +432,7 @@ func (c *Conn) destroy() {
 	}
 	c.wmu.Lock()
 	c.out.close()
+	c.deflate.free()
 	c.wmu.Unlock()
 	c.reader.drop()
 	c.reader.free()

@@ -59,7 +59,7 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 		}
 		h, n, broken := wire.ParseHeader(data)
 		if broken == nil && n > 0 {
-			broken = wire.CheckHeader(&h, c.role, r.open, 0)
+			broken = wire.CheckHeader(&h, c.role, r.open, c.rsv)
 		}
 		if broken != nil {
 			c.failWire(broken)
@@ -98,12 +98,15 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 
 // wholeMessage tells a message that arrived as one frame in one piece.
 func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
-	if big := wire.CheckMessageLength(0, h.Length, int64(c.opts.MaxMessageSize)); big != nil {
+	if big := wire.CheckMessageLength(0, h.Length, c.payloadLimit(h.Rsv != 0)); big != nil {
 		c.failWire(big)
 		return false
 	}
 	if h.Masked {
 		wire.Mask(payload, h.Key, 0)
+	}
+	if h.Rsv != 0 {
+		return c.packedMessage(h.Opcode, payload, b)
 	}
 	if h.Opcode == wire.OpText && !wire.ValidUTF8(payload) {
 		c.failWire(wire.ErrInvalidUTF8)
@@ -117,12 +120,13 @@ func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
 // bytes are at hand.
 func (c *Conn) beginFrame(h *wire.Header, more int, b *batch) bool {
 	r := &c.reader
-	if big := wire.CheckMessageLength(int64(r.have), h.Length, int64(c.opts.MaxMessageSize)); big != nil {
-		c.failWire(big)
-		return false
-	}
 	if !r.open {
 		r.open, r.kind, r.text, r.fragments = true, h.Opcode, wire.UTF8{}, 0
+		r.packed = h.Rsv != 0
+	}
+	if big := wire.CheckMessageLength(int64(r.have), h.Length, c.payloadLimit(r.packed)); big != nil {
+		c.failWire(big)
+		return false
 	}
 	r.fragments++
 	if limit := c.opts.MaxFragments; limit > 0 && r.fragments > limit {
@@ -149,7 +153,7 @@ func (c *Conn) absorb(n, more int, b *batch) bool {
 	}
 	r.have += n
 	r.left -= int64(n)
-	if r.kind == wire.OpText && !r.text.Write(p) {
+	if r.kind == wire.OpText && !r.packed && !r.text.Write(p) {
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
 	}
@@ -170,13 +174,21 @@ func (c *Conn) frameDone(b *batch) bool {
 	if !r.fin {
 		return true
 	}
-	if r.kind == wire.OpText && !r.text.Complete() {
+	if r.kind == wire.OpText && !r.packed && !r.text.Complete() {
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
 	}
 	block, payload := r.message, r.message[:r.have]
 	r.usual = min(r.have, maxKept)
 	r.message, r.have, r.open = nil, 0, false
+	if r.packed {
+		r.packed = false
+		ok := c.packedMessage(r.kind, payload, b)
+		if block != nil {
+			c.loop.arena.keepBlock(block)
+		}
+		return ok
+	}
 	if block != nil {
 		c.loop.arena.loose = append(c.loop.arena.loose, block)
 	}

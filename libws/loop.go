@@ -48,6 +48,7 @@ type Loop struct {
 	arena        arena
 	cipher       []byte // ciphertext of the connection being read
 	scratch      []byte // what is being read ahead
+	inflation    inflation
 	timers       timers
 
 	postMu    sync.Mutex // a leaf lock: posted, woken, shut

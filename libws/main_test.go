@@ -138,6 +138,18 @@ func (a *checkedHeap) Free(b []byte) {
 	spoil(b, spoiled)
 }
 
+// sizes returns how many blocks of each length are live, and the bytes in all.
+func (a *checkedHeap) sizes() (blocks map[int]int, bytes int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	blocks = map[int]int{}
+	for _, n := range a.live {
+		blocks[n]++
+		bytes += n
+	}
+	return blocks, bytes
+}
+
 func (a *checkedHeap) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

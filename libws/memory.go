@@ -78,13 +78,14 @@ type arena struct {
 	used  []*chunk // filled, events of this batch or a connection point into them
 	spare []*chunk
 	taken int      // chunks begun in this Poll
+	grown int      // bytes inflated beside the chunks in this Poll
 	loose [][]byte // blocks to free at the next Poll
 	kept  [][]byte // some of them, for the next long messages
 }
 
 // retire makes the memory of the last batch reusable.
 func (a *arena) retire() {
-	a.taken = 0
+	a.taken, a.grown = 0, 0
 	if a.cur != nil {
 		if a.cur.holders == 0 {
 			a.cur.used = 0
@@ -168,7 +169,7 @@ func (a *arena) room(need int) *chunk {
 
 // exhausted reports that this Poll has read enough.
 func (a *arena) exhausted() bool {
-	return a.taken >= chunksPerPoll && chunkSize-a.cur.used < minRead
+	return a.taken >= chunksPerPoll && chunkSize-a.cur.used < minRead || a.grown >= chunksPerPoll*chunkSize
 }
 
 // keep copies b to where it stays until the next Poll.

@@ -41,6 +41,8 @@ type reader struct {
 	usual     int    // length of the last such message, as far as the next may count on it
 	kind      wire.Opcode
 	open      bool // a fragmented message is open, or a frame is incomplete
+	packed    bool // it is compressed: RSV1 was set
+	inflated  int  // like usual, of the last compressed message inflated
 	fragments uint32
 	fin       bool  // of the frame at hand
 	left      int64 // payload bytes of it to come
@@ -91,16 +93,16 @@ func (c *Conn) pull(now int64, b *batch) {
 	n, err := c.fill(into, buf[k:])
 	if n > 0 {
 		c.readAt = now
-		if m := min(n, len(into)); m > 0 {
-			n -= m
-			if !c.absorb(m, n, b) {
-				n = 0
-			}
+		m := min(n, len(into))
+		if n -= m; n > 0 {
+			ch.bump(k + n) // a message may be inflated behind it
+		}
+		if m > 0 && !c.absorb(m, n, b) {
+			n = 0
 		}
 		if n > 0 {
 			r.ncarry = 0
 			data := buf[:k+n]
-			ch.bump(k + n)
 			c.keepRest(c.parse(data, b), ch)
 		}
 	}

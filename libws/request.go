@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 
-	"aiows/libws/deflate"
 	"aiows/libws/handshake"
 )
 
@@ -180,14 +179,15 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 		c.rejectHead(e)
 		return nil, &Error{Code: CodeHandshake, Text: e.Text}
 	}
-	if _, err := o.Conn.deflateConfigs((*deflate.Config).CheckAccept); err != nil {
+	extensions, agreed, err := o.Conn.answer(r.request)
+	if err != nil {
 		return nil, err
 	}
 	headers := o.Headers
 	if name := r.listener.opts.ServerName; name != "" && !headers.Has("Server") {
 		headers = append(handshake.Header{{Name: "Server", Value: name}}, headers...)
 	}
-	answer, err := r.request.AppendAccept(nil, o.Subprotocol, "", headers)
+	answer, err := r.request.AppendAccept(nil, o.Subprotocol, extensions, headers)
 	if err != nil {
 		code := CodeHeader
 		if errors.Is(err, handshake.ErrNotOffered) {
@@ -198,7 +198,8 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 	r.answered = true
 	c.opts = o.Conn.consistent()
 	c.userData.Store(userData)
-	c.info.subprotocol = o.Subprotocol
+	c.compress(agreed)
+	c.info.subprotocol, c.info.extensions = o.Subprotocol, extensions
 	c.info.received, c.info.sent = packHeader(r.request.Header), string(answer)
 	c.opened.answer = answer
 	c.opened.deadline = 0

@@ -22,6 +22,7 @@ var frameBuffers = sync.Pool{New: func() any { return new([frameBuffer]byte) }}
 // writer is the sending half of a connection; the write lock guards it.
 type writer struct {
 	fragment    wire.Opcode // of the message that is being sent in parts, 0: none
+	packed      bool        // it is sent compressed
 	text        wire.UTF8   // of it
 	closeSent   atomic.Bool // written under the lock
 	closeCode   wire.CloseCode
@@ -40,8 +41,8 @@ func dataOpcode(kind int, flags SendFlags) (wire.Opcode, error) {
 	if flags&^(SendCompress|SendNoCompress|SendTry|SendForce) != 0 {
 		return 0, argument("send flags %#x are not known", uint32(flags))
 	}
-	if flags&SendCompress != 0 {
-		return 0, CodeUnsupported
+	if flags&SendCompress != 0 && flags&SendNoCompress != 0 {
+		return 0, argument("send flags %#x ask for compression and for none", uint32(flags))
 	}
 	return wire.Opcode(kind), nil
 }
@@ -91,10 +92,13 @@ func (c *Conn) send(op wire.Opcode, flags SendFlags, data []byte) (pending bool,
 	if c.writer.fragment != 0 {
 		return false, CodeState
 	}
+	if flags&SendCompress != 0 && c.deflate == nil {
+		return false, CodeUnsupported
+	}
 	if flags&SendForce == 0 && c.overHigh() {
 		return false, CodeAgain
 	}
-	if err := c.writeFrame(op, true, data); err != nil {
+	if err := c.writeMessage(op, flags, data); err != nil {
 		return false, err
 	}
 	c.counters.messagesSent.Add(1)
@@ -143,6 +147,9 @@ func (c *Conn) SendFragment(kind int, flags SendFlags, fin bool, data []byte) (p
 	if err := c.writable(); err != nil {
 		return false, err
 	}
+	if flags&SendCompress != 0 && c.deflate == nil {
+		return false, CodeUnsupported
+	}
 	w := &c.writer
 	if w.fragment != 0 && w.fragment != op {
 		return false, argument("fragment of a %s message, the message began as %s", op, w.fragment)
@@ -165,7 +172,7 @@ func (c *Conn) SendFragment(kind int, flags SendFlags, fin bool, data []byte) (p
 	if first {
 		frame = op
 	}
-	if err := c.writeFrame(frame, fin, data); err != nil {
+	if err := c.writePart(frame, fin, flags, data); err != nil {
 		return false, err
 	}
 	w.fragment = op
@@ -219,8 +226,12 @@ func (c *Conn) flush(now int64) {
 
 // writeFrame writes one frame. The write lock is held.
 func (c *Conn) writeFrame(op wire.Opcode, fin bool, payload []byte) error {
+	return c.writeHeaded(wire.Header{Fin: fin, Opcode: op}, payload)
+}
+
+func (c *Conn) writeHeaded(h wire.Header, payload []byte) error {
 	c.counters.framesSent.Add(1)
-	h := wire.Header{Fin: fin, Opcode: op, Length: int64(len(payload))}
+	h.Length = int64(len(payload))
 	if c.role == wire.Server {
 		return c.writePlain(h, payload)
 	}

@@ -225,13 +225,13 @@ func parse(list []handshake.Parameter, offer bool) (p parameters, err *handshake
 	for _, one := range list {
 		switch one.Name {
 		case "server_no_context_takeover":
-			err = flag(&p.serverNoTakeover, one)
+			err = setFlag(&p.serverNoTakeover, one)
 		case "client_no_context_takeover":
-			err = flag(&p.clientNoTakeover, one)
+			err = setFlag(&p.clientNoTakeover, one)
 		case "server_max_window_bits":
-			err = bits(&p.serverBits, one, false)
+			err = setBits(&p.serverBits, one, false)
 		case "client_max_window_bits":
-			err = bits(&p.clientBits, one, offer)
+			err = setBits(&p.clientBits, one, offer)
 		default:
 			err = fail(ErrParameter, one.String())
 		}
@@ -242,7 +242,7 @@ func parse(list []handshake.Parameter, offer bool) (p parameters, err *handshake
 	return p, nil
 }
 
-func flag(into *bool, p handshake.Parameter) *handshake.Error {
+func setFlag(into *bool, p handshake.Parameter) *handshake.Error {
 	switch {
 	case p.HasValue:
 		return fail(ErrValue, p.String()+", expected none")
@@ -253,8 +253,8 @@ func flag(into *bool, p handshake.Parameter) *handshake.Error {
 	return nil
 }
 
-// bits takes 8 to 15 without leading zeros, nothing else (RFC 7692 section 7.1.2).
-func bits(into *int, p handshake.Parameter, maybeNone bool) *handshake.Error {
+// setBits takes 8 to 15 without leading zeros, nothing else (RFC 7692 section 7.1.2).
+func setBits(into *int, p handshake.Parameter, maybeNone bool) *handshake.Error {
 	n := AnyWindow
 	if p.HasValue || !maybeNone {
 		n = 0

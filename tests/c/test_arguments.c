@@ -90,7 +90,7 @@ static void connect_options_are_checked(void)
 	TRY(c.size, 1, AIOWS_ERR_ARGUMENT, "size of aiows_conn_options is 1");
 	TRY(c.auto_pong, 2, AIOWS_ERR_ARGUMENT, "auto_pong is 2");
 	TRY(c.auto_close, -1, AIOWS_ERR_ARGUMENT, "auto_close is -1");
-	TRY(c.compression, 1, AIOWS_ERR_UNSUPPORTED, "compression");
+	TRY(c.compression, 2, AIOWS_ERR_ARGUMENT, "compression is 2");
 	TRY(c.close_timeout_ms, -1, AIOWS_ERR_ARGUMENT, "close_timeout_ms is -1");
 	TRY(c.ping_interval_ms, -5, AIOWS_ERR_ARGUMENT, "ping_interval_ms is -5");
 	TRY(c.ping_timeout_ms, -5, AIOWS_ERR_ARGUMENT, "ping_timeout_ms is -5");
