@@ -73,6 +73,33 @@ func TestCompression(t *testing.T) {
 	}
 }
 
+// agreed opens a connection of ours, handle 1, in either role, to a peer that offers, or
+// answers with, extension; the options have compression. Ours agrees.
+func (h *host) agreed(server bool, change func(*ConnOptions), extension string) (c *Conn, p *peer) {
+	h.t.Helper()
+	o := quiet(change)
+	field := "\r\nSec-WebSocket-Extensions: " + extension + "\r\n\r\n"
+	if server {
+		ln := h.listen(nil)
+		p = h.ask(ln, nil, []byte(strings.Replace(sampleRequest, "\r\n\r\n", field, 1)))
+		c = h.accept(1, o)
+		if head := p.head(); !strings.Contains(head, field[2:]) {
+			h.t.Fatalf("answer %q", head)
+		}
+	} else {
+		ln := listenTCP(h.t)
+		c = h.dialTo(ln, nil, o)
+		var key string
+		p, key = h.acceptRaw(ln, nil)
+		p.write([]byte(strings.Replace(string(accepted(key)), "\r\n\r\n", field, 1)))
+	}
+	h.until(EventOpen, 1)
+	if got := c.Info().Extensions; got != extension {
+		h.t.Errorf("extensions %q, expected %q", got, extension)
+	}
+	return c, p
+}
+
 // packedPair is a connection of ours with compression, and a peer that speaks it by hand.
 func inBothRolesCompressed(t *testing.T, change func(*ConnOptions), f func(h *host, c *Conn, p *packer)) {
 	for _, role := range []string{"client", "server"} {
@@ -84,26 +111,7 @@ func inBothRolesCompressed(t *testing.T, change func(*ConnOptions), f func(h *ho
 					change(o)
 				}
 			})
-			var c *Conn
-			var p *peer
-			if role == "client" {
-				ln := listenTCP(t)
-				c = h.dialTo(ln, nil, o)
-				var key string
-				p, key = h.acceptRaw(ln, nil)
-				p.write([]byte(strings.Replace(string(accepted(key)), "\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", 1)))
-			} else {
-				ln := h.listen(nil)
-				p = h.ask(ln, nil, []byte(strings.Replace(sampleRequest, "\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", 1)))
-				c = h.accept(1, o)
-				if head := p.head(); !strings.Contains(head, "Sec-WebSocket-Extensions: permessage-deflate\r\n") {
-					t.Fatalf("answer %q", head)
-				}
-			}
-			h.until(EventOpen, 1)
-			if c.Info().Extensions != "permessage-deflate" {
-				t.Errorf("extensions %q", c.Info().Extensions)
-			}
+			c, p := h.agreed(role == "server", func(to *ConnOptions) { *to = o }, "permessage-deflate")
 			f(h, c, newPacker(p))
 		})
 	}

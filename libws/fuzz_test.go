@@ -63,7 +63,7 @@ func (p plan) pauses() bool {
 // FuzzStream: what a connection makes of a stream, in either role, however it is cut
 // and whenever the host pauses, is what naiveReader reads in RFC 6455.
 func FuzzStream(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range vectors(f, "wire/testdata/frames.txt") {
 		if len(v.in) <= 4096 {
 			f.Add(v.in, []byte{0}, v.toServer, uint16(v.limit), byte(0), byte(0), uint16(1000))
 			f.Add(v.in, []byte{2, 3 | planToggle, 1 | planHold}, v.toServer, uint16(v.limit), byte(3), byte(1), uint16(100))

@@ -11,17 +11,19 @@ import (
 	"strings"
 	"testing"
 
+	"aiows/libws/deflate"
 	"aiows/libws/wire"
 )
 
-// vector is a case of wire/testdata/frames.txt, as wire/testdata/README.md
-// describes it.
+// vector is a case of wire/testdata/frames.txt or testdata/deflate.txt, as the README.md
+// beside each describes it.
 type vector struct {
-	name     string
-	toServer bool
-	limit    uint64
-	in       []byte
-	want     []string // message, ping, pong, close and fail lines
+	name      string
+	toServer  bool
+	extension string // what is agreed on
+	limit     uint64
+	in        []byte
+	want      []string // message, ping, pong, close and fail lines
 }
 
 func octets(t testing.TB, fields []string) []byte {
@@ -45,9 +47,9 @@ func octets(t testing.TB, fields []string) []byte {
 	return b
 }
 
-func vectors(t testing.TB) []vector {
+func vectors(t testing.TB, file string) []vector {
 	t.Helper()
-	text, err := os.ReadFile("wire/testdata/frames.txt")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +66,10 @@ func vectors(t testing.TB) []vector {
 		}
 		v := &all[len(all)-1]
 		switch f[0] {
+		case "extension":
+			v.extension = strings.Join(f[1:], " ")
+		case "more":
+			v.want[len(v.want)-1] += f[1]
 		case "to":
 			v.toServer = f[1] == "server"
 		case "rsv":
@@ -102,6 +108,13 @@ func init() {
 	} {
 		ruleOf[rule.Error()+" "+name] = name
 	}
+	for name, rule := range map[string]*deflate.Error{
+		"deflate-block-type": deflate.ErrBlockType, "deflate-stored-length": deflate.ErrStoredLength,
+		"deflate-code": deflate.ErrCode, "deflate-distance": deflate.ErrDistance,
+		"deflate-truncated": deflate.ErrTruncated, "deflate-too-big": deflate.ErrTooBig,
+	} {
+		ruleOf[rule.Error()+" "+name] = name
+	}
 }
 
 // outcome writes the events of handle 1 as the lines of frames.txt.
@@ -129,7 +142,18 @@ func (h *host) outcome() (lines []string) {
 func TestGoldenFrames(t *testing.T) {
 	for _, mode := range []string{"whole", "octets", "pieces", "single"} {
 		t.Run(mode, func(t *testing.T) {
-			for _, v := range vectors(t) {
+			for _, v := range vectors(t, "wire/testdata/frames.txt") {
+				t.Run(v.name, func(t *testing.T) { replay(t, v, mode) })
+			}
+		})
+	}
+}
+
+// TestGoldenDeflate does the same with compressed messages.
+func TestGoldenDeflate(t *testing.T) {
+	for _, mode := range []string{"whole", "octets", "pieces", "single"} {
+		t.Run(mode, func(t *testing.T) {
+			for _, v := range vectors(t, "testdata/deflate.txt") {
 				t.Run(v.name, func(t *testing.T) { replay(t, v, mode) })
 			}
 		})
@@ -138,12 +162,17 @@ func TestGoldenFrames(t *testing.T) {
 
 func replay(t *testing.T, v vector, mode string) {
 	h := newHost(t)
-	change := func(o *ConnOptions) { o.MaxMessageSize = v.limit }
-	open := h.client
-	if v.toServer {
-		open = h.server
+	change := func(o *ConnOptions) { o.MaxMessageSize, o.Compression = v.limit, v.extension != "" }
+	var c *Conn
+	var p *peer
+	switch {
+	case v.extension != "":
+		c, p = h.agreed(v.toServer, change, v.extension)
+	case v.toServer:
+		c, p = h.server(nil, change, nil)
+	default:
+		c, p = h.client(nil, change, nil)
 	}
-	c, p := open(nil, change, nil)
 	if mode == "single" {
 		h.cap = 1
 	}

@@ -120,23 +120,25 @@ class Program:
         sock = ready(self._listener.accept()[0])
         return sock, read_head(sock)
 
-    def open(self, query: str) -> socket.socket:
-        """Do the handshake with a program of either role."""
+    def open(self, query: str, extension: str) -> socket.socket:
+        """Do the handshake with a program of either role, and agree on an extension."""
+        line = f"Sec-WebSocket-Extensions: {extension}\r\n".encode() if extension else b""
         if self._listener is None:
             sock = self.connect(query)
             sock.sendall(
                 b"GET /?" + query.encode() + b" HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
                 b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                b"Sec-WebSocket-Key: " + KEY + b"\r\n\r\n"
+                b"Sec-WebSocket-Key: " + KEY + b"\r\n" + line + b"\r\n"
             )
             head = read_head(sock)
             assert head.startswith(b"HTTP/1.1 101 ") and accept_value(KEY) in head, head
+            assert field(head, b"sec-websocket-extensions") == extension.encode()
             return sock
         sock, request = self.connected(query, "-", "-")
         key = field(request, b"sec-websocket-key")
         sock.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept_value(key) + b"\r\n\r\n"
+            b"Sec-WebSocket-Accept: " + accept_value(key) + b"\r\n" + line + b"\r\n"
         )
         return sock
 
@@ -213,7 +215,8 @@ def play(program: Program, case: Frames, cut: str) -> None:
             end = "end 1006 0 -"
     events = [e for e in case.events if program.sees_control or e.startswith("message ")]
     back = ["pong" + e.removeprefix("ping") for e in case.events if e.startswith("ping ")]
-    with program.open(f"limit={case.limit}") as sock:
+    query = f"limit={case.limit}" + ("&deflate=1" if case.extension else "")
+    with program.open(query, case.extension) as sock:
         with contextlib.suppress(ConnectionError):  # it may have failed by then
             for piece in pieces(octets, cut):
                 sock.sendall(piece)
@@ -281,9 +284,12 @@ def answer(program: Program, case: Head, cut: str) -> None:
         compare(lines[:1], [f"open {case.get('subprotocol') or '-'}"])
 
 
-def play_all(program: Program, to_server: bool, cut: str) -> int:
-    """Play every vector of frames for one role, and return how many there are."""
-    cases = [case for case in read_frames() if case.to_server == to_server and not case.extension]
+def play_all(
+    program: Program, to_server: bool, cut: str, path: str = "wire/testdata/frames.txt"
+) -> int:
+    """Play every vector of a file for one role, and return how many there are."""
+    cases = [case for case in read_frames(path) if case.to_server == to_server]
+    cases = [case for case in cases if not case.made_up]
     for case in cases:
         with named(case.name):
             play(program, case, cut)

@@ -10,11 +10,12 @@ LIBWS = Path(__file__).parents[2] / "libws"
 
 @dataclasses.dataclass
 class Frames:
-    """A case of frames.txt: what a peer sends behind the handshake, and what comes of it."""
+    """A case of frames.txt or deflate.txt: what a peer sends, and what comes of it."""
 
     name: str
     to_server: bool = False
-    extension: bool = False  # needs one that the test would have to make up
+    made_up: bool = False  # needs an extension that nobody has
+    extension: str = ""  # what both ends agree on
     limit: int = 0
     octets: bytes = b""
     # message, ping and pong lines, payloads as one field
@@ -50,6 +51,7 @@ def shown(payload: bytes) -> str:
 
 
 def read_frames(path: str = "wire/testdata/frames.txt") -> list[Frames]:
+    """Read frames.txt or testdata/deflate.txt."""
     cases: list[Frames] = []
     for line in (LIBWS / path).read_text().splitlines():
         if not line or line.startswith("#"):
@@ -63,7 +65,11 @@ def read_frames(path: str = "wire/testdata/frames.txt") -> list[Frames]:
             case "to":
                 case.to_server = rest[0] == "server"
             case "rsv":
-                case.extension = True
+                case.made_up = True
+            case "extension":
+                case.extension = " ".join(rest)
+            case "more":
+                case.events[-1] += rest[0]
             case "limit":
                 case.limit = int(rest[0])
             case "in":
