@@ -9,6 +9,8 @@ PYTHON ?= python3
 TIME ?= 10m
 N ?= 20000
 ARGS ?=
+# In each of Autobahn's cases of compression; 1000 is what its authors send.
+MESSAGES ?= 3
 # Most of the time of the Python tests is waiting: four processes keep two cores busy.
 PARALLEL ?= -n 4 --dist worksteal
 
@@ -40,13 +42,13 @@ MODULES := $(shell find python/aiows -name '*.py' -o -name '*.pyi' -o -name py.t
 C_FILES = $(shell find include capi python/aiows examples tests -name "*.[ch]" | xargs grep -L "Code generated")
 PY_FILES := python tests examples tools
 
-.PHONY: help build demo deps test test-go test-c test-python test-package test-matrix check lint fmt \
-	format-check generated-check abi mutate bench bench-quick bench-record bench-report pgo fuzz fuzz-planted \
-	fuzz-coverage differential clean preflight
+.PHONY: help build demo deps test test-go test-c test-python test-package test-matrix autobahn \
+	autobahn-full autobahn-reference check lint fmt format-check generated-check abi mutate bench \
+	bench-quick bench-record bench-report pgo fuzz fuzz-planted fuzz-coverage differential clean preflight
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r verb text; do \
-		printf '  make %-13s %s\n' "$$verb" "$$text"; done
+		printf '  make %-18s %s\n' "$$verb" "$$text"; done
 
 # ---------------------------------------------------------------- build
 
@@ -116,6 +118,21 @@ test-package: build .venv/.bench build/wheel/.made $(BIN)/generate_cert
 
 test-matrix: build/wheel/.made
 	sh tools/matrix.sh
+
+.venv/.autobahn: tests/autobahn/requirements.txt .venv/.tests
+	$(PIP) -r tests/autobahn/requirements.txt
+	touch $@
+
+autobahn: build .venv/.autobahn ## Autobahn's 517 cases for each client and server; MESSAGES in those of compression
+	$(PY) -m pytest tests/autobahn
+	$(PY) tests/autobahn --messages $(MESSAGES) $(ARGS)
+
+autobahn-full: build .venv/.autobahn ## the same unreduced
+	$(PY) tests/autobahn $(ARGS)
+
+autobahn-reference: build .venv/.autobahn ## the same with the reference runner, in a CPython 2.7
+	sh tests/autobahn/reference/setup.sh .cache/wstest
+	$(PY) tests/autobahn --wstest .cache/wstest/bin/wstest --messages $(MESSAGES) $(ARGS)
 
 # ---------------------------------------------------------------- checks
 

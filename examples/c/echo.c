@@ -283,6 +283,7 @@ static int usage(const char *program)
 	        "  -o ORIGIN       that may connect; may be repeated (any)\n"
 	        "  -n NUMBER       of connections at a time (100000)\n"
 	        "  -m BYTES        in a message at most (1048576)\n"
+	        "  -z              permessage-deflate for clients that offer it\n"
 	        "  -t SECONDS      for the opening and for the closing handshake (10)\n"
 	        "  -p SECONDS      between pings, and for the answer to one (20)\n",
 	        program);
@@ -314,7 +315,7 @@ static int read_options(int argc, char **argv)
 	aiows_conn_options_init(&set.conn, sizeof set.conn);
 	int option, ok = 1;
 	long long n = 0;
-	while (ok && (option = getopt(argc, argv, "a:c:k:s:o:n:m:t:p:")) != -1) {
+	while (ok && (option = getopt(argc, argv, "a:c:k:s:o:n:m:zt:p:")) != -1) {
 		switch (option) {
 		case 'a':
 			set.host = optarg;
@@ -338,6 +339,9 @@ static int read_options(int argc, char **argv)
 		case 'm':
 			ok = number(optarg, 1, 1LL << 40, &n);
 			set.conn.max_message_size = (uint64_t)n;
+			break;
+		case 'z':
+			set.conn.compression = AIOWS_COMPRESSION_DEFLATE;
 			break;
 		case 't':
 			ok = number(optarg, 1, 1000000, &n);
