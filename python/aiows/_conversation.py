@@ -19,6 +19,7 @@ from .exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    DuplicateParameter,
     FrameError,
     HandShakeError,
     HeaderLineTooLong,
@@ -26,6 +27,8 @@ from .exceptions import (
     InvalidHeader,
     InvalidHeaderValue,
     InvalidMessage,
+    InvalidParameterName,
+    InvalidParameterValue,
     InvalidStatus,
     InvalidUpgrade,
     NegotiationError,
@@ -111,12 +114,27 @@ class ConversationNegotiationError(NegotiationError, HandShakeError):
     """NegotiationError as AioWebSocket raises it."""
 
 
+class ConversationDuplicateParameter(DuplicateParameter, HandShakeError):
+    """DuplicateParameter as AioWebSocket raises it."""
+
+
+class ConversationParameterNameError(InvalidParameterName, HandShakeError):
+    """InvalidParameterName as AioWebSocket raises it."""
+
+
+class ConversationParameterValueError(InvalidParameterValue, HandShakeError):
+    """InvalidParameterValue as AioWebSocket raises it."""
+
+
 _OWN: dict[type[Exception], type[Exception]] = {
+    DuplicateParameter: ConversationDuplicateParameter,
     HeaderLineTooLong: ConversationHeaderLineError,
     InvalidHandshake: ConversationHandshakeError,
     InvalidHeader: ConversationHeaderError,
     InvalidHeaderValue: ConversationHeaderValueError,
     InvalidMessage: ConversationMessageError,
+    InvalidParameterName: ConversationParameterNameError,
+    InvalidParameterValue: ConversationParameterValueError,
     InvalidStatus: ConversationStatusError,
     InvalidUpgrade: ConversationUpgradeError,
     NegotiationError: ConversationNegotiationError,

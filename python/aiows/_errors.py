@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno as _errno
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,10 +125,26 @@ _BEGINNINGS: dict[str, type[Exception]] = {
     "field line is longer": exceptions.HeaderLineTooLong,
     "head is longer": exceptions.SecurityError,
     "server chose a": exceptions.NegotiationError,
+    "server accepted permessage-deflate": exceptions.NegotiationError,
+    "server did not confirm": exceptions.NegotiationError,
+    "server_max_window_bits": exceptions.NegotiationError,
+    "client_max_window_bits": exceptions.NegotiationError,
 }
+# What may be wrong with a parameter of an extension, which follows as NAME or NAME=VALUE.
+_PARAMETERS = re.compile(
+    r"parameter of permessage-deflate "
+    r"(?:is not (defined)|stands there (twice)|has no valid value): ([^=,\s]*)(?:=([^,\s]*))?"
+).match
 
 
 def _handshake_error(error: _core.Error, response: Response | None) -> Exception:
+    if found := _PARAMETERS(error.message):
+        undefined, twice, name, value = found.groups()
+        if undefined:
+            return _because(error, exceptions.InvalidParameterName(name))
+        if twice:
+            return _because(error, exceptions.DuplicateParameter(name))
+        return _because(error, exceptions.InvalidParameterValue(name, value))
     for beginning, kind in _BEGINNINGS.items():
         if error.message.startswith(beginning):
             return kind(error.message)

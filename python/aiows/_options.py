@@ -18,6 +18,7 @@ LoggerLike: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _MAX_SECONDS = 10 * 365 * 86400
 _MAX_SIZE = 2**63 - 1
+_MAX_FACTORIES = 16  # aiows_conn_options.deflate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,9 @@ def connection_options(
     max_size: int | None,
     max_queue: int | tuple[int | None, int | None] | None,
     write_limit: int | tuple[int, int | None],
-    compression: None,
+    compression: object,
+    extensions: object,
+    server: bool = False,
 ) -> ConnectionOptions:
     """
     Check options that both roles have.
@@ -54,8 +57,6 @@ def connection_options(
         TypeError, ValueError: One of them cannot be used; the text names it.
 
     """
-    if compression is not None:
-        raise ValueError(f"compression = {compression!r} is not supported, expected None")
     size = 0
     if max_size is not None:
         size = _integer("max_size", max_size, 1, "a positive number of bytes or None")
@@ -67,8 +68,48 @@ def connection_options(
         "max_message_size": size,
         "write_high": high,
         "write_low": low,
+        **compression_options(compression, extensions, server=server),
     }
     return ConnectionOptions(core, _max_queue(max_queue), max_size)
+
+
+def compression_options(compression: object, extensions: object, *, server: bool) -> dict[str, Any]:
+    """
+    Return what the core is told about compression.
+
+    Raises:
+        TypeError: extensions holds something else than our factories of this role.
+        ValueError: compression is neither "deflate" nor None; or there are
+            too many factories.
+
+    """
+    if compression is not None and compression != "deflate":
+        raise ValueError(f"compression = {compression!r}, expected 'deflate' or None")
+    factories = [] if extensions is None else _factories(extensions, server)
+    if not factories:
+        return {"compression": int(compression is not None)}
+    return {"compression": 1, "deflate": [factory._core() for factory in factories]}
+
+
+def _factories(extensions: object, server: bool) -> list[Any]:
+    from .extensions import permessage_deflate as deflate
+
+    expected: type[Any] = deflate.ClientPerMessageDeflateFactory
+    if server:
+        expected = deflate.ServerPerMessageDeflateFactory
+    wanted = f"a list of {expected.__module__}.{expected.__name__}"
+    if isinstance(extensions, (str, bytes)) or not isinstance(extensions, Iterable):
+        raise TypeError(f"extensions must be {wanted}, got {extensions!r}")
+    factories = list(extensions)
+    if len(factories) > _MAX_FACTORIES:
+        raise ValueError(
+            f"extensions has {len(factories)} factories, expected at most {_MAX_FACTORIES}"
+        )
+    for factory in factories:
+        if not isinstance(factory, expected):
+            found = f"{type(factory).__module__}.{type(factory).__qualname__}"
+            raise TypeError(f"extensions must be {wanted}, got {factory!r} of type {found}")
+    return factories
 
 
 def milliseconds(name: str, value: object, *, positive: bool = False) -> int:

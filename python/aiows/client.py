@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl as _ssl
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core, _loop
 from ._errors import open_error, without_credentials
@@ -24,6 +24,9 @@ from .connection import Connection
 from .exceptions import InvalidURI
 from .headers import HeadersLike, request_fields
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 __all__ = ["USER_AGENT", "ClientConnection", "connect"]
 
@@ -50,7 +53,12 @@ class connect:
         uri: ws:// or wss://; user and password are sent as Basic credentials.
         origin: The Origin field, None for none.
         subprotocols: Subprotocols to offer, preferred ones first.
-        compression: None.
+        extensions: Offers of compression with more to say, preferred ones
+            first: ClientPerMessageDeflateFactory of
+            aiows.extensions.permessage_deflate. They take the place of the one
+            that compression makes.
+        compression: "deflate", the default, offers to compress messages
+            (RFC 7692); the server decides. None does not.
         additional_headers: More header fields; they replace default ones of
             the same name.
         user_agent_header: The User-Agent field, None for none.
@@ -102,7 +110,8 @@ class connect:
         *,
         origin: str | None = None,
         subprotocols: Iterable[str] | None = None,
-        compression: None = None,
+        extensions: Sequence[ClientPerMessageDeflateFactory] | None = None,
+        compression: str | None = "deflate",
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
         proxy: None = None,
@@ -134,6 +143,7 @@ class connect:
             max_queue=max_queue,
             write_limit=write_limit,
             compression=compression,
+            extensions=extensions,
         )
         core: dict[str, Any] = {
             "open_timeout_ms": milliseconds("open_timeout", open_timeout),
@@ -145,6 +155,7 @@ class connect:
         for name, value, field in (
             ("origin", origin, "origin"),
             ("subprotocols", subprotocols, "sec-websocket-protocol"),
+            ("extensions", extensions, "sec-websocket-extensions"),
         ):
             if value and field in pasted:
                 raise ValueError(f"{name} cannot be combined with a header field {field}")

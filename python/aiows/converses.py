@@ -12,7 +12,7 @@ import inspect
 import re
 import ssl as _ssl
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
@@ -25,6 +25,9 @@ from .close_codes import CloseCode
 from .connection import DataLike
 from .enumerations import ControlFrames, DataFrames, SocketState
 from .headers import HeadersLike, check_field, check_handshake_field, request_fields
+
+if TYPE_CHECKING:
+    from .extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 __all__ = [
     "AioWebSocket",
@@ -76,7 +79,8 @@ class AioWebSocket:
             each message, instead of receive.
         open_timeout: Takes the place of timeout when given.
         max_size: As for connect. Default 64 MiB.
-        origin, subprotocols, compression, additional_headers,
+        compression: As for connect. Default None.
+        origin, subprotocols, extensions, additional_headers,
         user_agent_header, proxy, server_hostname, host, port, ping_interval,
         ping_timeout, close_timeout, max_queue, write_limit, logger: As for
             connect. What shapes the request cannot be combined with a list of
@@ -106,7 +110,8 @@ class AioWebSocket:
         on_message: Callable[[Converse, bytes], object] | None = None,
         origin: str | None = None,
         subprotocols: Iterable[str] | None = None,
-        compression: None = None,
+        extensions: Sequence[ClientPerMessageDeflateFactory] | None = None,
+        compression: str | None = None,
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
         proxy: None = None,
@@ -146,6 +151,7 @@ class AioWebSocket:
         }
         self._options: dict[str, Any] = {
             "ssl": ssl,
+            "extensions": extensions,
             "compression": compression,
             "proxy": proxy,
             "server_hostname": server_hostname,
@@ -277,7 +283,11 @@ class AioWebSocket:
         return plan
 
     def _refuse_beside_lines(self) -> None:
-        options = self._request_options | {"subprotocols": self._subprotocols or None}
+        options = self._request_options | {
+            "subprotocols": self._subprotocols or None,
+            "extensions": self._options["extensions"] or None,
+            "compression": self._options["compression"],
+        }
         for name, value in options.items():
             if value is not None and value != USER_AGENT:
                 raise ValueError(f"{name} cannot be combined with a list of lines as headers")

@@ -10,6 +10,12 @@ __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_key = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch
+_PARAMETER = (
+    r"(?:(?:server|client)_no_context_takeover|client_max_window_bits"
+    r"|(?:server|client)_max_window_bits\s*=\s*(?:[89]|1[0-5]|\"(?:[89]|1[0-5])\"))"
+)
+_OFFER = rf"permessage-deflate(?:\s*;\s*{_PARAMETER})*"
+_is_offer = re.compile(rf"{_OFFER}(?:\s*,\s*{_OFFER})*").fullmatch
 # Controls other than HTAB may not stand in a field value (RFC 9110 section 5.5).
 _forbidden = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 
@@ -225,7 +231,7 @@ def check_handshake_field(name: str, value: str) -> None:
         expected = "a host"
     elif name in ("transfer-encoding", "content-length") and value.strip() != "0":
         expected = "no body in an upgrade request"
-    elif name == "sec-websocket-extensions":
-        expected = "no such field, as no extension is supported"
+    elif name == "sec-websocket-extensions" and not _is_offer(value.strip()):
+        expected = "offers of permessage-deflate (RFC 7692 section 7.1)"
     if expected is not None:
         raise ValueError(f"header field {name} has the value {value!r}, expected {expected}")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import re
 
     from ._opening import ProcessRequest, ProcessResponse, SelectSubprotocol
+    from .extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
 __all__ = ["SERVER_HEADER", "Server", "ServerConnection", "serve", "unix_serve"]
 
@@ -63,7 +64,12 @@ class serve:
         select_subprotocol: Called as ``select_subprotocol(connection, offered)``
             to choose instead; returns one of offered, or None to go on
             without. NegotiationError in it is answered with 400.
-        compression: None.
+        extensions: What is agreed to about compression, tried in this order:
+            ServerPerMessageDeflateFactory of
+            aiows.extensions.permessage_deflate. They take the place of the one
+            that compression makes.
+        compression: "deflate", the default, compresses messages for clients
+            that offer it (RFC 7692). None does not.
         process_request: Function or coroutine function, called as
             ``process_request(connection, request)`` before anything else is
             decided, also for requests that are no WebSocket handshake. None
@@ -113,7 +119,8 @@ class serve:
         origins: Sequence[str | re.Pattern[str] | None] | None = None,
         subprotocols: Iterable[str] | None = None,
         select_subprotocol: SelectSubprotocol | None = None,
-        compression: None = None,
+        extensions: Sequence[ServerPerMessageDeflateFactory] | None = None,
+        compression: str | None = "deflate",
         process_request: ProcessRequest | None = None,
         process_response: ProcessResponse | None = None,
         server_header: str | None = SERVER_HEADER,
@@ -171,6 +178,8 @@ class serve:
                 max_queue=max_queue,
                 write_limit=write_limit,
                 compression=compression,
+                extensions=extensions,
+                server=True,
             ),
             listener={
                 "backlog": integer("backlog", backlog, 1, 2**31 - 1),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cells import Cell, cells
-from processes import BUILD, ROOT, build_c_client, build_peer
+from processes import BUILD, ROOT, build_c_programs, build_peer
 from results import Result, Results, judge
 from runner import FULL, QUICK, SMOKE, Plan, machine, run, unable
 
@@ -96,13 +96,15 @@ def chosen(arguments: argparse.Namespace) -> list[Cell]:
 
 def show(result: Result) -> str:
     """Return the lines of a cell for the terminal."""
-    number = "connection_kib" if result.cell["scenario"] == "idle" else "cpu_us"
+    number = "connection_kib" if result.cell["scenario"] in ("idle", "exchanged") else "cpu_us"
     unit = "KiB" if number == "connection_kib" else "us"
     lines = [f"{result.name}  ({len(result.rounds[0][1])} pairs, {result.cell['layout']})"]
     for index, (who, rounds) in enumerate(result.rounds):
         line = f"  {who:<18}{result.middle(who, number):>10.2f} {unit}"
         if "per_second" in rounds[0]:
             line += f"{result.middle(who, 'per_second'):>12.0f}/s"
+        if "sent_bytes" in rounds[0]:
+            line += f"{result.middle(who, 'sent_bytes'):>9.1f} B sent"
         if index and rounds:
             found = result.ratio(who, number)
             line += (
@@ -111,8 +113,7 @@ def show(result: Result) -> str:
         if latency := result.latency(who):
             line += "   " + " ".join(f"{name} {value:.0f}" for name, value in latency.items())
         lines.append(line)
-    if verdict := judge(result):
-        lines.append(f"  bar: {verdict}")
+    lines += [f"  bar: {verdict}" for verdict in judge(result)]
     return "\n".join(lines)
 
 
@@ -148,7 +149,7 @@ def measure(wanted: list[Cell], arguments: argparse.Namespace) -> tuple[Results,
     plan = plan_of(arguments)
     BUILD.mkdir(parents=True, exist_ok=True)
     build_peer()
-    build_c_client(arguments.library)
+    build_c_programs(arguments.library)
     started = time.time()
     results: list[Result] = []
     failed: list[str] = []

@@ -29,6 +29,11 @@ FLOOD_COSTS = {
     "aiohttp": (2500, 500),
     "websocket-client": (9000, 1500),
 }
+JSON_COSTS = {
+    "aiows": (20000, 15000),
+    "picows.websockets": (35000, 40000),
+    "websockets": (60000, 40000),
+}
 TLS_COST = (3000, 1500)
 
 
@@ -37,10 +42,11 @@ class Cell:
     """One comparison: a scenario, and who is measured in it.
 
     Attributes:
-        scenario: "echo", "flood", "serve", "idle", "handshakes" or "import".
+        scenario: "echo", "flood", "json", "serve", "idle", "exchanged", "handshakes" or
+            "import".
         size: Bytes of a message.
         connections: How many there are.
-        api: "callback", "await" or "iterate" (async for).
+        api: "callback", "await", "iterate" (async for), or "c" for a server in C.
         secure: wss.
         loop: "asyncio" or "uvloop".
         rivals: Who is measured against aiows in every round.
@@ -64,9 +70,11 @@ class Cell:
             "echo": [str(self.size), str(self.connections), self.api],
             "flood": [str(self.size), self.api],
             "serve": [str(self.size), str(self.connections)],
+            "json": [str(self.size)],
             "idle": [str(self.connections)],
+            "exchanged": [str(self.connections)],
         }.get(self.scenario, [])
-        if (self.scenario, self.api) == ("serve", "callback"):
+        if (self.scenario, self.api) in (("serve", "callback"), ("exchanged", "c")):
             parts.append(self.api)
         if self.secure:
             parts.append("wss")
@@ -82,9 +90,9 @@ class Cell:
     @property
     def layout(self) -> str:
         """Where both ends run; README.md says why."""
-        if self.scenario in ("flood", "handshakes", "import", "idle"):
+        if self.scenario in ("flood", "handshakes", "import", "idle", "exchanged"):
             return "split"
-        alone = self.scenario in ("echo", "serve") and self.connections == 1
+        alone = self.scenario in ("echo", "json", "serve") and self.connections == 1
         return "shared" if alone else "free"
 
     @property
@@ -94,7 +102,8 @@ class Cell:
 
     def messages(self, who: str, seconds: float) -> int:
         """Return about how many messages who exchanges in so many seconds of CPU."""
-        fixed, per_kib = (FLOOD_COSTS if self.scenario == "flood" else COSTS)[who]
+        costs = {"flood": FLOOD_COSTS, "json": JSON_COSTS}.get(self.scenario, COSTS)
+        fixed, per_kib = costs[who]
         if self.secure:
             fixed += TLS_COST[0] if self.scenario != "flood" else 0
             per_kib += TLS_COST[1]
@@ -102,6 +111,7 @@ class Cell:
 
 
 SLOW = ("websockets", "aiohttp")
+EXCHANGED = 64 << 10  # bytes of each connection and direction before it is idle
 
 
 def _clients() -> Iterator[Cell]:
@@ -154,6 +164,20 @@ def _clients() -> Iterator[Cell]:
             others=("websocket-client",) if size == 128 else (),
         )
         yield Cell("flood", size, 1, "iterate", loop="uvloop", rivals=("picows.websockets",))
+
+
+def _compressed() -> Iterator[Cell]:
+    for size in (128, 1024, 16384):
+        yield Cell(
+            "json",
+            size,
+            api="await",
+            rivals=("websockets",),
+            others=("picows.websockets",),
+        )
+    everyone = ("picows.websockets", "websockets")
+    yield Cell("exchanged", EXCHANGED, 2000, "iterate", rivals=(), others=everyone)
+    yield Cell("exchanged", EXCHANGED, 2000, "c", rivals=())
 
 
 def _servers() -> Iterator[Cell]:

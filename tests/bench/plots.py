@@ -152,6 +152,22 @@ def bars_of(axes: Any, found: list[Result], what: str, scale: float = 1) -> None
         axes.tick_params(axis="x", labelrotation=20)
 
 
+def compression(results: Results) -> Figure:
+    figure = Figure(figsize=(9, 4))
+    left, right = figure.subplots(1, 2)
+    found = find(results, scenario="json")
+    found.sort(key=lambda result: result.cell["size"])
+    for axes, what in ((left, "cpu_us"), (right, "sent_bytes")):
+        grouped(axes, found, what)
+        logarithmic(axes)
+        axes.set_xticks(range(len(found)), [size(result.cell["size"]) for result in found])
+        if found:
+            axes.legend(fontsize="small", frameon=False)
+    left.set_title("compressed JSON, CPU per echo, us")
+    right.set_title("bytes on the wire for a message sent")
+    return figure
+
+
 def memory(results: Results) -> Figure:
     figure = Figure(figsize=(9, 4))
     left, right = figure.subplots(1, 2)
@@ -205,7 +221,10 @@ def bars(results: Results) -> Figure:
     axes.axvline(1, color="#44403c", linewidth=1)
     axes.set_yticks(
         range(len(verdicts)),
-        [f"{one.bar.cell}, {one.bar.limit:g}" for one in verdicts],
+        [
+            f"{one.bar.cell}{', bytes' * (one.bar.number == 'sent_bytes')}, {one.bar.limit:g}"
+            for one in verdicts
+        ],
         fontsize="small",
     )
     axes.grid(axis="x", alpha=0.3)

@@ -20,6 +20,7 @@ ROOT = HERE.parent.parent
 BUILD = ROOT / "build" / "bench"
 CERTIFICATE = BUILD / "certificate"
 PEER = BUILD / "peer"
+MESSAGES_TOTAL = 4 << 20  # bytes of the distinct messages of a size: far beyond any window
 ROUND_TIMEOUT = 300  # seconds; a round takes about one
 CERTIFICATE_AGE = 20 * 86400  # seconds; it is valid for 30 days
 
@@ -85,17 +86,31 @@ def build_peer() -> None:
         subprocess.run([str(PEER), "certificate", str(CERTIFICATE)], check=True)
 
 
-def build_c_client(library: Path) -> None:
-    """Build capi_echo against the library."""
-    subprocess.run(
-        [
-            *[os.environ.get("CC", "cc"), "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror"],
-            *["-pedantic", "-I", str(ROOT / "include"), "-o", str(BUILD / "capi_echo")],
-            *[str(HERE / "clients" / "capi_echo.c"), str(library)],
-            f"-Wl,-rpath,{library.parent}",
-        ],
-        check=True,
-    )
+def messages_of(size: int) -> Path:
+    """Return the file of JSON messages of about a size, the same ones for everyone."""
+    file = BUILD / f"messages-{size}.txt"
+    if not file.exists():
+        made = file.with_suffix(f".{os.getpid()}")
+        command = [str(PEER), "messages", str(made), str(size), str(MESSAGES_TOTAL)]
+        subprocess.run(command, check=True)
+        made.rename(file)  # another run may be reading it
+    return file
+
+
+def build_c_programs(library: Path) -> None:
+    """Build the client capi_echo and the server capi_serve against the library."""
+    for name, source in (
+        ("capi_echo", HERE / "clients" / "capi_echo.c"),
+        ("capi_serve", ROOT / "examples" / "c" / "echo.c"),
+    ):
+        subprocess.run(
+            [
+                *[os.environ.get("CC", "cc"), "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror"],
+                *["-pedantic", "-I", str(ROOT / "include"), "-o", str(BUILD / name)],
+                *[str(source), str(library), f"-Wl,-rpath,{library.parent}"],
+            ],
+            check=True,
+        )
     # The library's SONAME is what the loader asks for.
     link = library.parent / "libaiows.so.0"
     if not link.exists():
@@ -128,9 +143,32 @@ def listening(command: list[str], on: set[int]) -> Iterator[tuple[subprocess.Pop
 
 
 @contextlib.contextmanager
-def peer_server(secure: bool, on: set[int]) -> Iterator[str]:
+def c_server(options: list[str], on: set[int]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run examples/c/echo.c, which prints its port and ends with a signal."""
+    server = subprocess.Popen(
+        [str(BUILD / "capi_serve"), *options, "0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=placed(on),
+    )
+    assert server.stdout is not None
+    try:
+        port = server.stdout.readline().strip()
+        if not port.isdigit():
+            raise RuntimeError(f"{server.args!r} said {port!r}, expected a port")
+        yield server, f"ws://127.0.0.1:{port}/"
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+@contextlib.contextmanager
+def peer_server(secure: bool, on: set[int], compress: bool = False) -> Iterator[str]:
     """Run the peer's server; the value is its URI."""
     options = ["-certificate", str(CERTIFICATE)] if secure else []
+    options += ["-compress"] if compress else []
     with listening([str(PEER), "serve", *options], on) as (_, uri):
         yield uri
 
@@ -153,8 +191,9 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(uri: str, secure: bool, on: set[int]) -> Iterator[Load]:
+def load(uri: str, secure: bool, on: set[int], compress: bool = False) -> Iterator[Load]:
     options = ["-certificate", str(CERTIFICATE)] if secure else []
+    options += ["-compress"] if compress else []
     process = subprocess.Popen(
         [str(PEER), "load", *options, uri],
         stdin=subprocess.PIPE,

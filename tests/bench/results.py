@@ -80,11 +80,14 @@ class Verdict:
         )
 
 
-def judge(result: Result) -> Verdict | None:
-    """Return what the bar of a result says to it, None without one."""
-    bar = next((bar for bar in BARS if bar.cell == result.name), None)
-    if bar is None or result.subject != "aiows":
-        return None
+def judge(result: Result) -> list[Verdict]:
+    """Return what the bars of a result say to it."""
+    if result.subject != "aiows":
+        return []
+    return [verdict_of(bar, result) for bar in BARS if bar.cell == result.name]
+
+
+def verdict_of(bar: Bar, result: Result) -> Verdict:
     if bar.rival is None:
         return Verdict(bar, None, middle(result.numbers("aiows", bar.number)))
     rival = bar.rival
@@ -130,7 +133,7 @@ class Results:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        return [verdict for verdict in map(judge, self.results) if verdict is not None]
+        return [verdict for result in self.results for verdict in judge(result)]
 
 
 def rounded(value: Any) -> Any:

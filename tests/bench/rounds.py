@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from cells import Cell
-from processes import BUILD, CERTIFICATE, HERE, cpu_seconds, listening, load, rss_kib
+from processes import (
+    BUILD,
+    CERTIFICATE,
+    HERE,
+    c_server,
+    cpu_seconds,
+    listening,
+    load,
+    messages_of,
+    rss_kib,
+)
 from processes import run_round as run
 
 AT_ONCE = 64  # connections that are opened side by side
+PIECE = 4096  # bytes of a message of "exchanged"
 
 Round = dict[str, Any]
 
@@ -42,7 +55,7 @@ def program(kind: str, who: str) -> list[str]:
 
 
 def client(cell: Cell, who: str, setting: Setting) -> Round:
-    """Echo or flood, a client under test."""
+    """Echo, flood or JSON, a client under test."""
     messages = cell.messages(who, setting.seconds)
     if who in ("capi", "floor"):
         command = [str(BUILD / "capi_echo"), who, setting.uri, str(cell.connections)]
@@ -54,6 +67,8 @@ def client(cell: Cell, who: str, setting: Setting) -> Round:
     ]
     if cell.secure:
         command += ["--cafile", str(CERTIFICATE / "cert.pem")]
+    if cell.scenario == "json":
+        command += ["--json", str(messages_of(cell.size))]
     if setting.latency and cell.scenario == "echo":
         command += ["--latency", str(max(messages // 5, 10))]
     found = run(command, setting.on)
@@ -64,19 +79,32 @@ def client(cell: Cell, who: str, setting: Setting) -> Round:
 
 def server(cell: Cell, who: str, setting: Setting) -> Round:
     """Echo, open and stay idle, or open as fast as possible: a server under test."""
-    command = [*program("server", who), "--loop", cell.loop, "--api", cell.api]
-    if cell.secure:
-        command += ["--certificate", str(CERTIFICATE)]
-    scenario = {"serve": echo, "idle": idle, "handshakes": handshakes}[cell.scenario]
-    with listening(command, setting.on) as (process, said):
+    compress = cell.scenario == "exchanged"
+    scenario = {"serve": echo, "handshakes": handshakes}.get(cell.scenario, idle)
+    with started(cell, who, setting, compress) as (process, said):
         uri, _, version = said.partition(" with ")
-        with load(uri, cell.secure, setting.other) as peer:
+        with load(uri, cell.secure, setting.other, compress) as peer:
             # The first connection is the dearest: it loads what is loaded late.
             peer("open", 1, 1)
             found = scenario(cell, who, setting, process, peer)
             # Goodbyes of thousands of connections are nobody's measurement.
             process.kill()
     return {"version": version, **found}
+
+
+def started(
+    cell: Cell, who: str, setting: Setting, compress: bool
+) -> AbstractContextManager[tuple[subprocess.Popen[str], str]]:
+    """Return the server under test, which says its URI."""
+    if cell.api == "c":
+        assert compress and who == "aiows"
+        return c_server(["-z"], setting.on)
+    command = [*program("server", who), "--loop", cell.loop, "--api", cell.api]
+    if cell.secure:
+        command += ["--certificate", str(CERTIFICATE)]
+    if compress:
+        command += ["--compress"]
+    return listening(command, setting.on)
 
 
 def echo(cell: Cell, who: str, setting: Setting, process: Any, peer: Any) -> Round:
@@ -101,10 +129,14 @@ def idle(cell: Cell, who: str, setting: Setting, process: Any, peer: Any) -> Rou
     count = cell.connections
     # Caches and pools have their size once some connections are there.
     peer("open", max(1, count // 50), AT_ONCE)
+    if cell.size:
+        peer("echo", cell.size // PIECE, PIECE)
     settle(process.pid)
     before = rss_kib(process.pid)
     began = cpu_seconds(process.pid)
     peer("open", count, AT_ONCE)
+    if cell.size:
+        peer("echo", cell.size // PIECE, PIECE)
     settle(process.pid)
     grown = rss_kib(process.pid) - before
     cpu = cpu_seconds(process.pid) - began
@@ -156,7 +188,7 @@ def importing(cell: Cell, who: str, setting: Setting) -> Round:
 
 def measure(cell: Cell, who: str, setting: Setting) -> Round:
     """Run one round and return its numbers."""
-    if cell.scenario in ("echo", "flood"):
+    if cell.scenario in ("echo", "flood", "json"):
         return client(cell, who, setting)
     if cell.scenario == "import":
         return importing(cell, who, setting)

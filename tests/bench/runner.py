@@ -79,8 +79,9 @@ def surroundings(cell: Cell, layout: str, awake: bool) -> Iterator[str]:
         if awake:
             stack.enter_context(kept_awake(sleepless))
         uri = ""
-        if cell.scenario in ("echo", "flood"):
-            uri = stack.enter_context(peer_server(cell.secure, other))
+        if cell.scenario in ("echo", "flood", "json"):
+            compress = cell.scenario == "json"
+            uri = stack.enter_context(peer_server(cell.secure, other, compress))
         yield uri
 
 

@@ -16,6 +16,7 @@ class Connection(Peer):
         self._session = session
         self._ws = ws
         self.subprotocol = ws.protocol
+        self.extension = "permessage-deflate" if ws.compress else None
 
     async def send(self, message: str | bytes) -> None:
         if isinstance(message, str):
@@ -62,6 +63,7 @@ async def open_peer(line: dict[str, Any]) -> Peer:
             ssl=context,
             origin=line.get("origin"),
             protocols=line.get("subprotocols", ()),
+            compress=15 if line.get("compress") else 0,
             max_msg_size=0,
             autoping=False,
         )

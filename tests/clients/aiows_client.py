@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import uvloop
-from common import Ended, Peer, Refused, serve_input
+from common import Ended, Peer, Refused, extension_of, serve_input
 
 from aiows import (
     ClientConnection,
@@ -24,6 +24,8 @@ class Connection(Peer):
     def __init__(self, ws: ClientConnection) -> None:
         self._ws = ws
         self.subprotocol = ws.subprotocol
+        assert ws.response is not None
+        self.extension = extension_of(ws.response.headers.get("Sec-WebSocket-Extensions"))
 
     async def send(self, message: str | bytes) -> None:
         await self._ws.send(message)
@@ -65,6 +67,7 @@ async def open_peer(line: dict[str, Any]) -> Peer:
             ssl=contexts.get(line.get("ca", "")),
             origin=line.get("origin"),
             subprotocols=line.get("subprotocols"),
+            compression="deflate" if line.get("compress") else None,
             max_size=None,
             open_timeout=None,
             ping_interval=0.05 if line.get("keepalive") else None,

@@ -42,6 +42,7 @@ class Peer:
     """An open connection; each program derives its own, open makes it."""
 
     subprotocol: str | None = None
+    extension: str | None = None  # the name of the one agreed on
 
     async def send(self, message: str | bytes) -> None:
         raise NotImplementedError
@@ -80,6 +81,11 @@ def made(spec: str) -> str | bytes:
         return (LETTERS * (int(rest) // len(LETTERS) + 1))[: int(rest)]
     assert kind == "binary", spec
     return (PERIOD * (int(rest) // len(PERIOD) + 1))[: int(rest)]
+
+
+def extension_of(field: str | None) -> str | None:
+    """Return the name of the extension in an answer's Sec-WebSocket-Extensions."""
+    return None if field is None else field.partition(";")[0].strip()
 
 
 def tell(message: str | bytes) -> str:
@@ -160,6 +166,8 @@ class Scenario:
             told.append("alive")
         elif verb == "subprotocol":
             told.append(f"subprotocol {peer.subprotocol}")
+        elif verb == "extension":
+            told.append(f"extension {peer.extension}")
         elif verb == "close":
             # Servers may repeat the reason or not (RFC 6455 section 5.5.1).
             try:

@@ -127,6 +127,8 @@ class Scenario {
       told.push(`${rest[0]} in order`);
     } else if (verb === "subprotocol") {
       told.push(`subprotocol ${peer.ws.protocol || "None"}`);
+    } else if (verb === "extension") {
+      told.push(`extension ${peer.ws.extensions.split(";")[0] || "None"}`);
     } else if (verb === "close") {
       if (rest[0] === 1005) peer.ws.close();
       else peer.ws.close(...rest);

@@ -13,7 +13,11 @@ from support import ROOT, VERSION, pip_wheel, run
 
 def expected_names() -> set[str]:
     package = ROOT / "python" / "aiows"
-    sources = {path.name for path in package.iterdir() if path.suffix in (".py", ".pyi")}
+    sources = {
+        path.relative_to(package).as_posix()
+        for pattern in ("*.py", "*.pyi")
+        for path in package.rglob(pattern)
+    }
     names = {f"aiows/{name}" for name in sources | {"py.typed", "_core.abi3.so", "libaiows.so"}}
     metadata = [
         "METADATA",

@@ -2,10 +2,11 @@
 The matrix of peers: which clients meet which servers, and what happens between them.
 
 A cell is a client, a server, ws or wss, and the event loop of our side; aiows is
-on at least one side. A scenario is the same for every cell: a path of the
-server (tests/servers/README.md), steps for the client (tests/clients/README.md),
-and what both sides see. What a library cannot do stands beside it, with the
-reason; a scenario that needs it leaves the library out.
+on at least one side. Messages are compressed in half of the cells of those that
+can choose, in all of the browsers', in none of those that cannot. A scenario is
+the same for every cell: a path of the server (tests/servers/README.md), steps for
+the client (tests/clients/README.md), and what both sides see. What a library cannot
+do stands beside it, with the reason; a scenario that needs it leaves the library out.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Server:
 
 
 _NO_FRAMES = "the WebSocket of browsers has no"
+BROWSERS = ("node_client.js", "chromium_client.py")
 BROWSER = {
     "fragments": f"{_NO_FRAMES} way to send a message in parts",
     "ping": f"{_NO_FRAMES} pings",
@@ -61,6 +63,7 @@ BROWSER = {
     "status": f"{_NO_FRAMES} way to tell why opening failed",
     "code 1001": f"{_NO_FRAMES} close codes to send but 1000 and 3000 to 4999",
 }
+NO_COMPRESSION = "there is no permessage-deflate"
 NO_CODE = "close sends a code always"
 
 CLIENTS = (
@@ -77,14 +80,24 @@ CLIENTS = (
     Client(
         "picows",
         "picows_client.py",
-        {"keepalive": "waiting for a pong cannot take longer than the interval"},
+        {
+            "keepalive": "waiting for a pong cannot take longer than the interval",
+            "compression": NO_COMPRESSION,
+        },
     ),
     Client(
         "websocket-client",
         "websocket_client.py",
-        {"keepalive": "only the callbacks of WebSocketApp ping"},
+        {
+            "keepalive": "only the callbacks of WebSocketApp ping",
+            "compression": NO_COMPRESSION,
+        },
     ),
-    Client("curl", "curl_client.py", {"keepalive": "libcurl pings only when told to"}),
+    Client(
+        "curl",
+        "curl_client.py",
+        {"keepalive": "libcurl pings only when told to", "compression": NO_COMPRESSION},
+    ),
     Client("node", "node_client.js", BROWSER),
     Client(
         "chromium",
@@ -109,7 +122,10 @@ SERVERS = (
     Server(
         "picows",
         "picows_server",
-        {"pings": "pings are set for a whole server, and no pong is told of"},
+        {
+            "pings": "pings are set for a whole server, and no pong is told of",
+            "compression": NO_COMPRESSION,
+        },
     ),
 )
 
@@ -129,6 +145,18 @@ class Cell:
     @property
     def once(self) -> bool:
         return self.client.once
+
+    @property
+    def compress(self) -> bool:
+        """Whether the client is told to offer permessage-deflate; browsers always do."""
+        return (self.scheme == "wss") == (self.loop == "asyncio")
+
+    @property
+    def compressed(self) -> bool:
+        """Whether client and server agree on permessage-deflate."""
+        if "compression" in self.client.lacks.keys() | self.server.lacks.keys():
+            return False
+        return self.compress or self.client.program in BROWSERS
 
 
 CELLS = tuple(
@@ -174,9 +202,11 @@ class Scenario:
             told = [re.sub(r"^closed \d+$", "closed 1000", line) for line in told]
         if "status" in cell.client.lacks:
             told = [re.sub(r"^refused \d+$", "refused None", line) for line in told]
-        return told
+        agreed = "permessage-deflate" if cell.compressed else "None"
+        return [line.replace(AGREED, f"extension {agreed}") for line in told]
 
 
+AGREED = "extension as agreed"
 MESSAGES = ("text:text", "text:", "binary:0", "text:ä € 😀 \x00 \uffff", "binary:257", "text:x")
 # Where the length field or a buffer of either side changes its size.
 SIZES = (1, 125, 126, 127, 4095, 4096, 16383, 16384, 65535, 65536, 262143, 262144, MIB)
@@ -217,6 +247,12 @@ def closes() -> Iterator[Scenario]:
 SCENARIOS = (
     Scenario("messages", *echoed(*MESSAGES)),
     Scenario("sizes", *echoed(*(f"binary:{size}" for size in SIZES), "letters:50001")),
+    Scenario(
+        "extension",
+        [["extension"], *echoed("letters:5000")[0]],
+        [AGREED, *echoed("letters:5000")[1]],
+        needs=("compression",),
+    ),
     Scenario("16MiB", *echoed(f"binary:{16 * MIB}", "text:after")),
     Scenario(
         "messages-cross",

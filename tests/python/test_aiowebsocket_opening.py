@@ -20,6 +20,7 @@ from aiows import (
     InvalidURI,
 )
 from aiows.exceptions import HandShakeError
+from aiows.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 
 def lines(server: ServerProcess, path: str = "/bytes") -> list[str]:
@@ -252,7 +253,7 @@ def test_lines_that_lack_a_field(raw_server: ServerProcess, name: str) -> None:
         (3, "\r\n", "line 4"),
         (3, "no colon", "line 4 of headers has no colon"),
         (3, "two words: x", "token"),
-        (3, "Sec-WebSocket-Extensions: permessage-deflate", "no extension is supported"),
+        (3, "Sec-WebSocket-Extensions: x-other", "expected offers of permessage-deflate"),
         (1, "Connection: close", "connection has the value 'close'"),
         (4, "Sec-WebSocket-Key: short", "16 bytes in base64"),
     ],
@@ -284,6 +285,8 @@ def test_lines_of_another_type(raw_server: ServerProcess) -> None:
         ("subprotocols", ["chat"]),
         ("additional_headers", {"a": "b"}),
         ("user_agent_header", "mine"),
+        ("compression", "deflate"),
+        ("extensions", [ClientPerMessageDeflateFactory()]),
     ],
 )
 def test_lines_go_with_no_option_that_shapes_the_request(

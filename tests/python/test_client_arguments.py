@@ -13,6 +13,7 @@ import websockets.asyncio.client
 import websockets.asyncio.server
 
 from aiows import AioWebSocket, Headers, InvalidURI, SSLContext, connect, serve
+from aiows.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 URI = "ws://127.0.0.1:9/"
 
@@ -22,8 +23,9 @@ async def coroutine_function(*arguments: object) -> None:
 
 
 BOTH: list[tuple[str, Any, type[Exception], str]] = [
-    ("compression", "deflate", ValueError, "compression = 'deflate'"),
+    ("compression", "gzip", ValueError, "compression = 'gzip', expected 'deflate' or None"),
     ("compression", True, ValueError, "compression = True"),
+    ("extensions", ["permessage-deflate"], TypeError, "PerMessageDeflateFactory"),
     ("open_timeout", "1", TypeError, "open_timeout"),
     ("open_timeout", -1, ValueError, "open_timeout = -1"),
     ("open_timeout", math.nan, ValueError, "open_timeout = nan"),
@@ -65,9 +67,9 @@ CLIENT: list[tuple[str, Any, type[Exception], str]] = [
     ("additional_headers", {"a\n": "b"}, ValueError, "token"),
     (
         "additional_headers",
-        {"sec-websocket-EXTENSIONS": "permessage-deflate"},
+        {"sec-websocket-EXTENSIONS": "permessage-deflate, x-webkit-deflate-frame"},
         ValueError,
-        "no extension is supported",
+        "expected offers of permessage-deflate",
     ),
     ("additional_headers", {"Connection": "close"}, ValueError, "connection.*'close'"),
     ("additional_headers", {"Upgrade": "h2c"}, ValueError, "upgrade.*'h2c'"),
@@ -170,11 +172,12 @@ def test_client_refuses_what_is_no_text(client: Any) -> None:
     [
         ("subprotocols", ["a"], "Sec-WebSocket-Protocol"),
         ("origin", "http://a", "Origin"),
+        ("extensions", [ClientPerMessageDeflateFactory()], "Sec-WebSocket-Extensions"),
     ],
 )
 def test_client_refuses_what_is_said_twice(client: Any, name: str, value: Any, field: str) -> None:
     with pytest.raises(ValueError, match=f"{name} cannot be combined"):
-        client(URI, **{name: value, "additional_headers": {field: "b"}})
+        client(URI, **{name: value, "additional_headers": {field: "permessage-deflate"}})
 
 
 @pytest.mark.parametrize(
@@ -231,7 +234,7 @@ def test_accepted() -> None:
 )
 def test_defaults_are_those_of_websockets(ours: Any, theirs: Any) -> None:
     theirs = inspect.signature(inspect.unwrap(theirs.__init__))
-    different = {"compression", "proxy", "user_agent_header", "server_header"}
+    different = {"proxy", "user_agent_header", "server_header"}
     for name, parameter in inspect.signature(ours).parameters.items():
         if name in theirs.parameters and name not in different:
             assert parameter.default == theirs.parameters[name].default, name

@@ -59,7 +59,7 @@ async def refused_with(server: ServerProcess, code: int) -> None:
         ("/no-accept", InvalidHeader, "Sec-WebSocket-Accept is missing"),
         ("/bad-accept", InvalidHeaderValue, "Sec-WebSocket-Accept has the value 'AAAA"),
         ("/subprotocol", NegotiationError, "never-offered"),
-        ("/extension", NegotiationError, "permessage-deflate"),
+        ("/extension?permessage-bzip2", NegotiationError, "permessage-bzip2"),
         ("/two-accepts", InvalidHeaderValue, "Sec-WebSocket-Accept"),
         ("/bad-extension", InvalidHeaderValue, "Sec-WebSocket-Extensions"),
         ("/long-line", StatusLineTooLong, "8192"),

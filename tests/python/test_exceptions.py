@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "InvalidUpgrade": ("Upgrade", "h2c"),
     "PayloadTooBig": (10, 5, 2),
     "TooManyFragments": (7,),
+    "ConversationParameterValueError": ("a", "7"),
     "ConversationClosedOK": (Close(1000), Close(1000), False),
     "ConversationClosedError": (CLOSE, None),
     "ConversationFrameError": (None, Close(1002)),

@@ -62,6 +62,8 @@ class Processes:
     def new_server(self, server: Server, scheme: str, loop: str) -> ServerProcess:
         secure = scheme == "wss"
         arguments = ["--loop", loop] if server.ours else []
+        if "compression" not in server.lacks:
+            arguments.append("--compress")
         if secure:
             arguments += arguments_for(self._certificates.cert, self._certificates.key)
         return ServerProcess(server.program, *arguments, secure=secure)
@@ -131,7 +133,7 @@ def test_scenario(
     uri = server_process.uri(target)
     if scenario.strict:
         uri = uri.replace(f":{server_process.port}/", f":{server_process.strict_port}/")
-    line = processes.line(uri, steps=scenario.steps, **scenario.options)
+    line = processes.line(uri, steps=scenario.steps, compress=cell.compress, **scenario.options)
     assert client_process.run(line) == [scenario.told_by(cell)]
     if scenario.sees is not None:
         code, reason = scenario.sees
@@ -156,7 +158,8 @@ def test_two_hundred_at_once(
     client_process: ClientProcess, server_process: ServerProcess, cell: Cell
 ) -> None:
     steps = [["meet"], ["send", "letters:1000"], ["receive"], ["close", 1000, ""]]
-    number = client_process.start({"uri": server_process.uri(), "steps": steps, "copies": CROWD})
+    line = {"uri": server_process.uri(), "compress": cell.compress, "copies": CROWD}
+    number = client_process.start({**line, "steps": steps})
     # All are open at the same time before the first of them goes on.
     client_process.wait_met(number)
     client_process.go(number)

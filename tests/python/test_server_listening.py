@@ -394,7 +394,7 @@ async def coroutine_function(*args: object) -> None:
         ({"subprotocols": ["a b"]}, ValueError, "subprotocol"),
         ({"select_subprotocol": 1}, TypeError, "select_subprotocol"),
         ({"select_subprotocol": coroutine_function}, TypeError, "select_subprotocol"),
-        ({"compression": "deflate"}, ValueError, "compression"),
+        ({"compression": "gzip"}, ValueError, "compression"),
         ({"process_request": 1}, TypeError, "process_request"),
         ({"process_response": 1}, TypeError, "process_response"),
         ({"server_header": 1}, TypeError, "server_header"),
@@ -420,7 +420,7 @@ async def coroutine_function(*args: object) -> None:
         ({"start_serving": None}, TypeError, "start_serving"),
         ({"on_message": coroutine_function}, TypeError, "on_message"),
         ({"on_close": 1}, TypeError, "on_close"),
-        ({"extensions": []}, TypeError, "extensions"),
+        ({"extensions": 5}, TypeError, "extensions"),
     ],
 )
 def test_wrong_arguments(options: dict[str, Any], error: type[Exception], text: str) -> None:

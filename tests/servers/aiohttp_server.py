@@ -33,7 +33,7 @@ async def handler(request: web.Request) -> web.StreamResponse:
     if (code := refusal(target, request.headers.get("Origin"))) is not None:
         return web.Response(status=code, text=f"status {code}")
     socket = web.WebSocketResponse(
-        protocols=SUBPROTOCOLS, max_msg_size=0, compress=False, autoping=path != "/ping"
+        protocols=SUBPROTOCOLS, max_msg_size=0, compress=COMPRESS, autoping=path != "/ping"
     )
     await socket.prepare(request)
     try:
@@ -113,7 +113,6 @@ def write_frame(request: web.Request, opcode: WSMsgType, last: bool, payload: by
 
 
 async def main() -> None:
-    options = arguments()
     application = web.Application()
     application.router.add_get("/{path:.*}", handler)
     runner = web.AppRunner(application, access_log=None)
@@ -123,4 +122,6 @@ async def main() -> None:
     await asyncio.Event().wait()
 
 
+options = arguments()
+COMPRESS = options.compress
 asyncio.run(main())

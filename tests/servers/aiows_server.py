@@ -118,6 +118,7 @@ async def main(options: argparse.Namespace) -> None:
         "open_timeout": None,
         "ping_timeout": None,
         "process_request": process_request,
+        "compression": "deflate" if options.compress else None,
     }
     async with (
         aiows.serve(handler, "127.0.0.1", options.port, ping_interval=None, **shared) as server,

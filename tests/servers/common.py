@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, default=0)
     made.add_argument("--cert")
     made.add_argument("--key")
+    made.add_argument("--compress", action="store_true")
     return made
 
 

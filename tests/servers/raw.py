@@ -18,7 +18,7 @@ Paths
                      the answer exceeds a limit
     /no-upgrade /no-connection /no-accept /bad-accept /subprotocol /extension
     /two-accepts /bad-extension
-                     the 101 is wrong in that way
+                     the 101 is wrong in that way; /extension?VALUE has VALUE as its extensions
     /reserved-bits /masked /reserved-opcode /bad-utf8 /fragmented-ping /bad-close-code
     /one-byte-close /lone-continuation
                      the 101 is followed by a frame that is wrong in that way
@@ -34,6 +34,7 @@ import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator
+from urllib.parse import unquote
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 WRONG_FRAMES = {
@@ -77,7 +78,7 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[bool, int,
         yield bool(first & 0x80), first & 0x0F, masked, plain.to_bytes(size, "big")
 
 
-def answer(path: str, head: bytes) -> bytes:
+def answer(path: str, head: bytes, extensions: str) -> bytes:
     fields = {}
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
@@ -98,7 +99,7 @@ def answer(path: str, head: bytes) -> bytes:
     elif path == "/subprotocol":
         lines["subprotocol"] = b"Sec-WebSocket-Protocol: never-offered"
     elif path == "/extension":
-        lines["extension"] = b"Sec-WebSocket-Extensions: permessage-deflate"
+        lines["extension"] = b"Sec-WebSocket-Extensions: " + extensions.encode()
     elif path == "/two-accepts":
         lines["again"] = lines["accept"]
     elif path == "/bad-extension":
@@ -118,13 +119,13 @@ def answer(path: str, head: bytes) -> bytes:
 
 async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
-    path = head.split(b" ", 2)[1].decode().partition("?")[0]
+    path, _, query = head.split(b" ", 2)[1].decode().partition("?")
     if path == "/eof":
         return
     if path == "/silence":
         await reader.read()
         return
-    first = answer(path, head) + WRONG_FRAMES.get(path, b"")
+    first = answer(path, head, unquote(query)) + WRONG_FRAMES.get(path, b"")
     if path == "/together":
         first += frame(1, b"one") + frame(2, b"two") + frame(1, b"three")
     elif path == "/pong":

@@ -42,7 +42,12 @@ async def main() -> None:
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     options = arguments()
     async with serve(
-        handler, "127.0.0.1", options.port, ssl=tls(options), compression=None, **KEEPALIVE
+        handler,
+        "127.0.0.1",
+        options.port,
+        ssl=tls(options),
+        compression="deflate" if options.compress else None,
+        **KEEPALIVE,
     ) as server:
         announce(server.sockets[0].getsockname()[1])
         await server.serve_forever()

@@ -120,7 +120,7 @@ async def main() -> None:
         ssl=tls(options),
         select_subprotocol=choose,
         process_request=process_request,
-        compression=None,
+        compression="deflate" if options.compress else None,
         max_size=None,
         ping_interval=None,
         ping_timeout=None,

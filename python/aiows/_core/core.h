@@ -255,7 +255,7 @@ typedef struct Field {
 	const char *name;
 	uint8_t type;
 	uint16_t offset;
-	uint16_t count; // FIELD_STRINGS, FIELD_HEADERS: offset of the number of them
+	uint16_t count; // FIELD_STRINGS, _HEADERS, _DEFLATE: offset of the number of them
 } Field;
 
 enum {
@@ -265,11 +265,13 @@ enum {
 	FIELD_INT64,
 	FIELD_UINT64,
 	FIELD_BOOL, // int32_t
+	FIELD_FLAG, // uint8_t
 	FIELD_STRING,
 	FIELD_STRINGS,
 	FIELD_HEADERS,
 	FIELD_BYTES, // pointer and length, for reading only
 	FIELD_TLS,
+	FIELD_DEFLATE,
 };
 
 // Scratch keeps what an option struct points at alive.

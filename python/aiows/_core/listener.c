@@ -271,7 +271,7 @@ int request_gone(Loop *loop, aiows_request *handle)
 
 PyDoc_STRVAR(accept_doc,
              "accept($self, conn, /, *, subprotocol=..., headers=..., auto_pong=...,\n"
-             "       auto_close=..., compression=..., close_timeout_ms=...,\n"
+             "       auto_close=..., compression=..., deflate=..., close_timeout_ms=...,\n"
              "       ping_interval_ms=..., ping_timeout_ms=..., max_message_size=...,\n"
              "       write_high=..., write_low=..., max_fragments=...)\n--\n\n"
              "Answer 101; conn's _on_open follows.\n\n"

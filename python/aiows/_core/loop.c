@@ -283,9 +283,9 @@ PyDoc_STRVAR(connect_doc,
              "connect($self, conn, uri, /, *, port=..., host=..., tls=..., server_name=...,\n"
              "        open_timeout_ms=..., origin=..., user_agent=..., subprotocols=...,\n"
              "        headers=..., raw_lines=..., auto_pong=..., auto_close=...,\n"
-             "        compression=..., close_timeout_ms=..., ping_interval_ms=...,\n"
-             "        ping_timeout_ms=..., max_message_size=..., write_high=...,\n"
-             "        write_low=..., max_fragments=...)\n--\n\n"
+             "        compression=..., deflate=..., close_timeout_ms=...,\n"
+             "        ping_interval_ms=..., ping_timeout_ms=..., max_message_size=...,\n"
+             "        write_high=..., write_low=..., max_fragments=...)\n--\n\n"
              "Start to open conn; its _on_open or _on_failed follows.\n\n"
              "The options are those of aiows_connect_options and aiows_conn_options; None\n"
              "leaves a default. Raises Error, and then no hook is called.");

@@ -12,6 +12,8 @@ const Field conn_fields[] = {
 	FIELD(aiows_conn_options, auto_pong, FIELD_BOOL),
 	FIELD(aiows_conn_options, auto_close, FIELD_BOOL),
 	FIELD(aiows_conn_options, compression, FIELD_INT32),
+	{ "deflate", FIELD_DEFLATE, offsetof(aiows_conn_options, deflate),
+	  offsetof(aiows_conn_options, deflate_len) },
 	FIELD(aiows_conn_options, close_timeout_ms, FIELD_INT64),
 	FIELD(aiows_conn_options, ping_interval_ms, FIELD_INT64),
 	FIELD(aiows_conn_options, ping_timeout_ms, FIELD_INT64),
@@ -20,6 +22,17 @@ const Field conn_fields[] = {
 	FIELD(aiows_conn_options, write_low, FIELD_UINT64),
 	FIELD(aiows_conn_options, max_fragments, FIELD_UINT32),
 	FIELD(aiows_conn_options, read_ahead, FIELD_UINT64),
+	{ NULL, 0, 0, 0 },
+};
+
+static const Field deflate_fields[] = {
+	FIELD(aiows_deflate, server_no_context_takeover, FIELD_FLAG),
+	FIELD(aiows_deflate, client_no_context_takeover, FIELD_FLAG),
+	FIELD(aiows_deflate, require_client_max_window_bits, FIELD_FLAG),
+	FIELD(aiows_deflate, server_max_window_bits, FIELD_INT32),
+	FIELD(aiows_deflate, client_max_window_bits, FIELD_INT32),
+	FIELD(aiows_deflate, level, FIELD_INT32),
+	FIELD(aiows_deflate, history, FIELD_INT32),
 	{ NULL, 0, 0, 0 },
 };
 
@@ -196,6 +209,39 @@ int headers_from_object(Scratch *scratch, PyObject *object, const aiows_header *
 	return 0;
 }
 
+static int deflate_from_object(State *state, Scratch *scratch, PyObject *object,
+                               const aiows_deflate **out, size_t *n)
+{
+	PyObject *items = sequence_items(scratch, object);
+	if (items == NULL) {
+		return -1;
+	}
+	Py_ssize_t count = PyTuple_Size(items);
+	aiows_deflate *array = NULL;
+	if (count > 0) {
+		array = scratch_block(scratch, (size_t)count * sizeof *array);
+		if (array == NULL) {
+			return -1;
+		}
+	}
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *item = PyTuple_GetItem(items, i);
+		if (!PyDict_Check(item)) {
+			PyErr_Format(PyExc_TypeError, "expected dict, not %R", item);
+			return -1;
+		}
+		array[i].size = sizeof array[i];
+		const Field *const tables[] = { deflate_fields, NULL };
+		void *const targets[] = { &array[i], NULL };
+		if (set_fields(state, scratch, item, tables, targets) < 0) {
+			return -1;
+		}
+	}
+	*out = array;
+	*n = (size_t)count;
+	return 0;
+}
+
 static int out_of_range(PyObject *value)
 {
 	if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_OverflowError)) {
@@ -255,6 +301,11 @@ static int set_field(State *state, Scratch *scratch, const Field *field, char *t
 		*(int32_t *)place = truth;
 		return truth < 0 ? -1 : 0;
 	}
+	case FIELD_FLAG: {
+		int truth = PyObject_IsTrue(value);
+		*(uint8_t *)place = truth > 0;
+		return truth < 0 ? -1 : 0;
+	}
 	case FIELD_STRING:
 		return (*(const char **)place = text_from_object(scratch, value)) != NULL ? 0 : -1;
 	case FIELD_STRINGS:
@@ -262,6 +313,9 @@ static int set_field(State *state, Scratch *scratch, const Field *field, char *t
 		                           (size_t *)(target + field->count));
 	case FIELD_HEADERS:
 		return headers_from_object(scratch, value, place,
+		                           (size_t *)(target + field->count));
+	case FIELD_DEFLATE:
+		return deflate_from_object(state, scratch, value, place,
 		                           (size_t *)(target + field->count));
 	case FIELD_TLS:
 		if (Py_TYPE(value) != state->tls_type) {

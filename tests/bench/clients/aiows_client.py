@@ -48,7 +48,7 @@ class Connect:
     def options(self, job: Job) -> dict[str, Any]:
         if job.cafile is not None and self.ssl is None:
             self.ssl = job.ssl(aiows.create_default_context)
-        return {"ssl": self.ssl}
+        return {"ssl": self.ssl, "compression": job.compression}
 
     async def __call__(self, job: Job) -> Any:
         return await aiows.connect(job.uri, **self.options(job))

@@ -2,7 +2,8 @@
 
 Echo: each connection sends a message, waits for the echo, and sends again, so that
 as many messages are under way as there are connections. Flood: each connection asks
-for messages and takes them. What is reported is the CPU time of the whole process,
+for messages and takes them. JSON: each connection sends distinct messages, compressed,
+and gets each one back, compressed. What is reported is the CPU time of the whole process,
 all threads of it, kernel and user, between the warm-up and the last message.
 Latencies are taken afterwards, on connections of their own: reading a clock twice a
 message is not free.
@@ -12,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import resource
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +32,7 @@ class Job:
     """What one process does."""
 
     uri: str
-    scenario: str  # "echo" or "flood"
+    scenario: str  # "echo", "flood" or "json"
     api: str  # "callback", "await" or "iterate" (async for)
     connections: int
     size: int
@@ -39,6 +41,12 @@ class Job:
     latency: int  # round trips of each connection that are timed one by one
     loop: str
     cafile: str | None
+    messages: Path | None  # those of "json", a line each
+
+    @property
+    def compression(self) -> str | None:
+        """What libraries are to be given as compression=."""
+        return "deflate" if self.scenario == "json" else None
 
     @property
     def payload(self) -> bytes:
@@ -56,6 +64,7 @@ class Meter:
     def __init__(self) -> None:
         self.cpu_ns = self.wall_ns = 0
         self.kernel_s = self.switches = 0.0
+        self.more: dict[str, float] = {}  # what the scenario measured besides
 
     def __enter__(self) -> None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -150,6 +159,42 @@ async def _take_iterate(job: Job, connection: Any, count: int) -> None:
             return
 
 
+async def _echo_distinct(connection: Any, messages: Iterator[str], count: int) -> None:
+    for message in itertools.islice(messages, count):
+        await connection.send(message)
+        if await connection.recv() != message:
+            raise ValueError(f"the echo of {message!r:.100} differs")
+
+
+async def _bytes_sent(connection: Any) -> int:
+    """Return what the peer has read of this connection, header and mask of each frame, too."""
+    await connection.send("bytes")
+    return int(await connection.recv())
+
+
+def distinct(connect: Callable[[Job], Awaitable[Awaiting]]) -> Client:
+    """Return the client of "json", which adds ``sent_bytes`` for each message."""
+
+    async def client(job: Job, meter: Meter) -> list[int]:
+        assert job.messages is not None and job.connections == 1
+        messages = job.messages.read_text().splitlines()
+        supply = itertools.cycle(messages)
+        connection = await connect(job)
+        await _echo_distinct(connection, supply, job.warmup)
+        before = await _bytes_sent(connection)
+        with meter:
+            await _echo_distinct(connection, supply, job.count)
+        sent = (await _bytes_sent(connection) - before) / job.count
+        meter.more["sent_bytes"] = sent
+        meter.more["message_bytes"] = plain = sum(map(len, messages)) / len(messages)
+        if sent > 0.9 * plain:
+            raise ValueError(f"{sent} bytes a message of {plain}: it is not compressed")
+        await connection.close()
+        return []
+
+    return client
+
+
 _AWAIT = {
     ("echo", "await"): _echo,
     ("echo", "iterate"): _echo_iterate,
@@ -162,6 +207,8 @@ def awaiting(connect: Callable[[Job], Awaitable[Awaiting]]) -> Client:
     """Return the client that exchanges with connections of ``await send()``, ``recv()``."""
 
     async def client(job: Job, meter: Meter) -> list[int]:
+        if job.scenario == "json":
+            return await distinct(connect)(job, meter)
         exchange = _AWAIT[job.scenario, job.api]
         connections = [await connect(job) for _ in range(job.connections)]
         await asyncio.gather(*[exchange(job, one, job.warmup) for one in connections])
@@ -271,7 +318,7 @@ def main(name: str, version: str, client_of: Callable[[str], Client]) -> None:
     """Run the job that the command line describes and print what it took as JSON."""
     parser = argparse.ArgumentParser(description=f"one round of the benchmark with {name}")
     parser.add_argument("uri")
-    parser.add_argument("--scenario", choices=["echo", "flood"], default="echo")
+    parser.add_argument("--scenario", choices=["echo", "flood", "json"], default="echo")
     parser.add_argument("--api", choices=["callback", "await", "iterate"], default="await")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--size", type=int, default=256)
@@ -280,6 +327,7 @@ def main(name: str, version: str, client_of: Callable[[str], Client]) -> None:
     parser.add_argument("--latency", type=int, default=0, help="round trips in all to time")
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     parser.add_argument("--cafile", help="authority of the server, for wss")
+    parser.add_argument("--json", type=Path, help="messages of the scenario json, a line each")
     arguments = parser.parse_args()
     each = arguments.connections
     job = Job(
@@ -293,6 +341,7 @@ def main(name: str, version: str, client_of: Callable[[str], Client]) -> None:
         latency=max(1, arguments.latency // each) if arguments.latency else 0,
         loop=arguments.loop,
         cafile=arguments.cafile,
+        messages=arguments.json,
     )
     meter = Meter()
     client = client_of(job.api)
@@ -316,6 +365,7 @@ def main(name: str, version: str, client_of: Callable[[str], Client]) -> None:
         "per_second": messages * 1e9 / meter.wall_ns,
         "switches": meter.switches / messages,
         "peak_kib": peak_kib(),
+        **meter.more,
     }
     if times:
         result["latency_us"] = percentiles(times)

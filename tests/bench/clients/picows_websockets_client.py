@@ -16,8 +16,10 @@ class Connect:
     async def __call__(self, job: Job) -> Any:
         if job.cafile is not None and self.ssl is None:
             self.ssl = job.ssl()
-        options = {} if self.ssl is None else {"ssl": self.ssl}
-        return await picows.websockets.connect(job.uri, compression=None, proxy=None, **options)
+        options: dict[str, Any] = {} if self.ssl is None else {"ssl": self.ssl}
+        return await picows.websockets.connect(
+            job.uri, compression=job.compression, proxy=None, **options
+        )
 
 
 def client_of(api: str) -> Client:

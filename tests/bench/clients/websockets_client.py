@@ -16,7 +16,7 @@ class Connect:
     async def __call__(self, job: Job) -> Any:
         if job.cafile is not None and self.ssl is None:
             self.ssl = job.ssl()
-        return await connect(job.uri, compression=None, proxy=None, ssl=self.ssl)
+        return await connect(job.uri, compression=job.compression, proxy=None, ssl=self.ssl)
 
 
 def client_of(api: str) -> Client:

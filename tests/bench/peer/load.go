@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,7 +20,9 @@ import (
 type client struct {
 	gws.BuiltinEventHandler
 	socket  *gws.Conn
+	ticks   *ticks // of messages that are distinct, nil for always the same one
 	message []byte
+	size    int
 	left    int
 	sent    time.Time
 	times   []time.Duration
@@ -27,15 +30,20 @@ type client struct {
 }
 
 func (c *client) send() error {
+	opcode := gws.OpcodeBinary
+	if c.ticks != nil {
+		opcode = gws.OpcodeText
+		c.message = c.ticks.append(c.message[:0], c.size)
+	}
 	c.sent = time.Now()
-	return c.socket.WriteMessage(gws.OpcodeBinary, c.message)
+	return c.socket.WriteMessage(opcode, c.message)
 }
 
 func (c *client) OnMessage(_ *gws.Conn, message *gws.Message) {
 	defer message.Close()
 	c.times = append(c.times, time.Since(c.sent))
 	c.left--
-	if c.left == 0 && !bytes.Equal(message.Bytes(), c.message) {
+	if (c.left == 0 || c.ticks != nil) && !bytes.Equal(message.Bytes(), c.message) {
 		c.done <- fmt.Errorf("an echo of %d bytes differs from what was sent", message.Data.Len())
 	} else if c.left == 0 {
 		c.done <- nil
@@ -50,9 +58,10 @@ func (c *client) OnClose(_ *gws.Conn, err error) {
 
 // begin has the connection exchange count messages of size bytes.
 func (c *client) begin(count, size int) error {
-	if len(c.message) != size {
+	if c.size != size && c.ticks == nil {
 		c.message = payload(size)
 	}
+	c.size = size
 	c.left = count
 	c.times = make([]time.Duration, 0, count)
 	return c.send()
@@ -89,12 +98,19 @@ func (g *generator) open(count, atOnce int) (summary, error) {
 				option := g.option
 				// One value for the echoes, one for the end.
 				c := &client{done: make(chan error, 2)}
-				socket, _, err := gws.NewClient(c, &option)
+				if g.option.PermessageDeflate.Enabled {
+					c.ticks = newTicks(uint64(i))
+				}
+				socket, answer, err := gws.NewClient(c, &option)
 				if err != nil {
 					failure.Store(fmt.Errorf("connection %d: %w", i+1, err))
 					return
 				}
 				times[i] = time.Since(started)
+				if c.ticks != nil && answer.Header.Get("Sec-WebSocket-Extensions") == "" {
+					failure.Store(errors.New("the server does not compress"))
+					return
+				}
 				c.socket = socket
 				opened[i] = c
 			}
@@ -138,9 +154,10 @@ func (g *generator) echo(count, size int) (summary, error) {
 func load(arguments []string) error {
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
 	certificate := flags.String("certificate", "", "directory of the cert.pem to trust")
+	compress := flags.Bool("compress", false, "distinct messages, compressed")
 	_ = flags.Parse(arguments)
 	if flags.NArg() != 1 {
-		return fmt.Errorf("usage: peer load [-certificate DIR] URI")
+		return fmt.Errorf("usage: peer load [-certificate DIR] [-compress] URI")
 	}
 	g := &generator{option: gws.ClientOption{
 		Addr: flags.Arg(0), HandshakeTimeout: time.Minute, Logger: silent{},
@@ -151,6 +168,9 @@ func load(arguments []string) error {
 			return err
 		}
 		g.option.TlsConfig = config
+	}
+	if *compress {
+		g.option.PermessageDeflate = compression
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {

@@ -86,6 +86,7 @@ func (silent) Error(...any) {}
 func serve(arguments []string) error {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	certificate := flags.String("certificate", "", "directory of cert.pem and key.pem, for wss")
+	compress := flags.Bool("compress", false, "echo all, compressed, and count what is received")
 	_ = flags.Parse(arguments)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,6 +105,12 @@ func serve(arguments []string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	option := &gws.ServerOption{Logger: silent{}}
+	var handler gws.Event = responder{}
+	if *compress {
+		option.PermessageDeflate = compression
+		handler, listener = compressing{}, countingListener{listener}
+	}
 	fmt.Printf("listening on %s://%s\n", scheme, address)
-	return gws.NewServer(responder{}, &gws.ServerOption{Logger: silent{}}).RunListener(listener)
+	return gws.NewServer(handler, option).RunListener(listener)
 }

@@ -18,7 +18,8 @@ async def echo(connection: picows.websockets.ServerConnection) -> None:
 def serve(options: Options) -> AbstractAsyncContextManager[int]:
     context = options.python_ssl()
     extra = {} if context is None else {"ssl": context}
-    return port_of(picows.websockets.serve(echo, HOST, 0, compression=None, **extra))
+    compression = options.compression
+    return port_of(picows.websockets.serve(echo, HOST, 0, compression=compression, **extra))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ HOST = "127.0.0.1"
 class Options:
     api: str  # "callback" or "iterate" (a handler with async for), for those that have both
     certificate: Path | None
+    compression: str | None  # what libraries are to be given as compression=
 
     def ssl(self, create: Callable[[], Any]) -> Any:
         """Return a context made with create and our certificate, or None for ws."""
@@ -54,8 +55,11 @@ def main(name: str, version: str, serve: Serve) -> None:
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     parser.add_argument("--api", choices=["callback", "iterate"], default="iterate")
     parser.add_argument("--certificate", type=Path, help="directory of cert.pem and key.pem")
+    parser.add_argument("--compress", action="store_true", help="agree to permessage-deflate")
     arguments = parser.parse_args()
-    running = _serve(serve, Options(arguments.api, arguments.certificate), version)
+    compression = "deflate" if arguments.compress else None
+    options = Options(arguments.api, arguments.certificate, compression)
+    running = _serve(serve, options, version)
     if arguments.loop == "uvloop":
         import uvloop
 

@@ -18,7 +18,7 @@ async def echo(connection: ServerConnection) -> None:
 
 def serve(options: Options) -> AbstractAsyncContextManager[int]:
     context = options.python_ssl()
-    return port_of(websockets_serve(echo, HOST, 0, compression=None, ssl=context))
+    return port_of(websockets_serve(echo, HOST, 0, compression=options.compression, ssl=context))
 
 
 if __name__ == "__main__":
