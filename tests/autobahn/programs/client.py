@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from aiows.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-
 import aiows
+from aiows.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 MAX_SIZE = 64 << 20  # the longest message of the suite has 16 MiB
 # kosoku's cases 13.2, 13.5 and 13.6 want an offer that speaks of client_no_context_takeover:
