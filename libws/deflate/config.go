@@ -17,12 +17,13 @@ const (
 	maxBits = 15 // of a window when nothing is said
 
 	// DefaultHistory is how much of what was sent primes the compressor. 4 KiB take
-	// twice the time and save 3 % of the bytes (BenchmarkSender).
+	// nearly twice the time at 1 KiB of JSON and save nothing (BenchmarkSender).
 	DefaultHistory = 1 << 10
 	// MaxHistory is the largest window there is.
 	MaxHistory = 1 << maxBits
-	// defaultLevel is the one that takes least time for its bytes (BenchmarkSender).
-	defaultLevel = 2
+	// defaultLevel makes of 1 KiB of JSON 213 bytes in 12 us, level 2 232 in 9 us, and
+	// zlib, with a window of 32 KiB, 215 in 23 us (BenchmarkSender).
+	defaultLevel = 5
 	maxLevel     = 9
 )
 

@@ -12,11 +12,6 @@ const (
 	// shortest is the least message that can get shorter: block header, a match and
 	// two ends of blocks take as much.
 	shortest = 6
-	// flate.Writer stores or merely Huffman-codes what is shorter, whatever its
-	// dictionary, on levels 1 to 6; flate.StatelessDeflate does not.
-	stateless = 128
-	// statelessDict is what flate.StatelessDeflate takes of a dictionary.
-	statelessDict = 8 << 10
 	// maxScratch is the longest buffer that goes back to a pool.
 	maxScratch = 256 << 10
 )
@@ -47,7 +42,7 @@ func NewSender(a *Agreement, server bool, mem Memory) Sender {
 
 // Packed is a compressed message or a part of one.
 type Packed struct {
-	writer *flate.Writer // nil: stateless only
+	writer *flate.Writer // nil: only out is used
 	pool   *sync.Pool
 	out    []byte
 	dict   []byte
@@ -71,7 +66,7 @@ func (p *Packed) Write(b []byte) (int, error) {
 }
 
 var (
-	byLevel  [maxLevel + 1]sync.Pool // 0: stateless
+	byLevel  [maxLevel + 1]sync.Pool // 0: without a flate.Writer
 	byWindow [maxBits]sync.Pool
 )
 
@@ -122,11 +117,17 @@ func (s *Sender) pack(text []byte) *Packed {
 	switch {
 	case len(text) == 0:
 		p = get(&byLevel[0], 0)
+		p.out = append(p.out[:0], 0, 0, 0, 0xff, 0xff)
+		return p
+	case fits && len(text) < shortText:
+		p = get(&byLevel[0], 0)
+		e := shortEncoders.Get().(*shortEncoder)
+		p.out = e.encode(p.out[:0], dict, text, 4*s.level)
+		shortEncoders.Put(e)
+		return p
 	case !fits: // a writer of levels 1 to 6 knows no other window than 32 KiB
 		p = get(&byWindow[bitsOf(s.window)], -s.window)
 		dict = nil
-	case len(text) < stateless && s.level <= 6:
-		p = get(&byLevel[0], 0)
 	default:
 		p = get(&byLevel[s.level], s.level)
 	}
@@ -134,15 +135,6 @@ func (s *Sender) pack(text []byte) *Packed {
 	// of the host, which is freed in between.
 	p.dict = append(p.dict[:0], dict...)
 	p.out = p.out[:0]
-	if p.writer == nil {
-		if len(text) == 0 {
-			p.out = append(p.out, 0, 0, 0, 0xff, 0xff)
-			return p
-		}
-		d := p.dict[max(0, len(p.dict)-statelessDict):]
-		_ = flate.StatelessDeflate(p, text, false, d)
-		return p
-	}
 	p.writer.ResetDict(p, p.dict)
 	_, _ = p.writer.Write(text)
 	_ = p.writer.Flush()

@@ -183,6 +183,94 @@ func roundTrip(t *testing.T, a *Agreement, server bool, sizes []int, r *rand.Ran
 	}
 }
 
+// TestShortMessages: so many that a window is passed over and over.
+func TestShortMessages(t *testing.T) {
+	for _, bits := range []int{8, 9, 10, 15} {
+		r := rand.New(rand.NewPCG(5, uint64(bits)))
+		c := Config{ClientMaxWindowBits: bits, Level: 1 + r.IntN(9), History: 1 << r.IntN(16)}
+		a := c.agreement(c.parameters())
+		sender, receiver := NewSender(a, false, newHeap()), NewReceiver(a, true, newHeap())
+		oracle := strict{window: 1 << bits}
+		packed := 0
+		for range 400 {
+			text := shapes(r, 3+r.IntN(280))[r.IntN(4)]
+			p := sender.Message(text)
+			if p == nil {
+				continue
+			}
+			packed++
+			if got, err := oracle.message(p.Bytes()); err != nil || !bytes.Equal(got, text) {
+				t.Fatalf("%d bits, %d bytes: the oracle got %d, %v", bits, len(text), len(got), err)
+			}
+			if got, err := receiver.Inflate(p.Bytes(), nil, &blocks{}, 0); err != nil || !bytes.Equal(got, text) {
+				t.Fatalf("%d bits, %d bytes: got %d, %v", bits, len(text), len(got), err)
+			}
+			p.Release()
+		}
+		if packed < 240 {
+			t.Errorf("%d bits: %d of 400 messages were compressed", bits, packed)
+		}
+	}
+}
+
+// TestOracleSees: the strict decoder refuses what leaves the window.
+func TestOracleSees(t *testing.T) {
+	a := new(Config).agreement(parameters{})
+	sender := NewSender(a, false, newHeap())
+	once := noise(rand.New(rand.NewPCG(6, 6)), 300)
+	p := sender.Message(append(once, once...))
+	oracle := strict{window: 256}
+	if _, err := oracle.message(p.Bytes()); err == nil || !strings.Contains(err.Error(), "distance 300") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestDamage: a stream that was damaged is refused, or means what Go's decoder reads.
+func TestDamage(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	understood := 0
+	for range 1000 {
+		var b bytes.Buffer
+		w, _ := flate.NewWriter(&b, r.IntN(10))
+		_, _ = w.Write(shapes(r, 1+r.IntN(2000))[r.IntN(4)])
+		_ = w.Flush()
+		payload := b.Bytes()[:b.Len()-tail]
+		for range 1 + r.IntN(3) {
+			payload[r.IntN(len(payload))] ^= 1 << r.IntN(8)
+		}
+		payload = payload[:len(payload)-r.IntN(len(payload))*r.IntN(2)]
+		receiver := NewReceiver(new(Config).agreement(parameters{}), true, newHeap())
+		got, err := receiver.Inflate(payload, nil, &blocks{step: 10}, 1<<20)
+		want, theirs := readAll(payload)
+		switch {
+		case err == nil:
+			understood++
+			if !bytes.Equal(got, want) {
+				t.Fatalf("%x: got %d bytes, Go's decoder %d", payload, len(got), len(want))
+			}
+		case err == ErrTooBig || err == ErrTruncated:
+		case theirs == nil:
+			t.Fatalf("%x: %v, Go's decoder reads %d bytes", payload, err, len(want))
+		}
+	}
+	if understood < 50 {
+		t.Errorf("%d of 1000 were understood", understood)
+	}
+}
+
+// readAll reads every stream of a payload with Go's decoder.
+func readAll(payload []byte) (out []byte, err error) {
+	in := bytes.NewReader(append(bytes.Clone(payload), 0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff))
+	for in.Len() > 9 {
+		var b []byte
+		b, err = io.ReadAll(io.LimitReader(flate.NewReaderDict(in, out), 1<<20+1))
+		if out = append(out, b...); err != nil {
+			break
+		}
+	}
+	return out, err
+}
+
 // TestParts: a message in fragments is one stream, wherever it is cut.
 func TestParts(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
