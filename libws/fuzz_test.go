@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"aiows/libws/deflate"
 	"aiows/libws/wire"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,7 @@ import (
 
 // fuzzPair opens a connection of ours, handle 1, over one end of a socket pair, without
 // a handshake, and returns the other end.
-func (h *host) fuzzPair(role wire.Role, o ConnOptions) (c *Conn, peer int) {
+func (h *host) fuzzPair(role wire.Role, o ConnOptions, agreed *deflate.Agreement) (c *Conn, peer int) {
 	h.t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -30,6 +31,7 @@ func (h *host) fuzzPair(role wire.Role, o ConnOptions) (c *Conn, peer int) {
 	if err := c.out.attach(fds[0], true); err != nil {
 		h.t.Fatal(err)
 	}
+	c.compress(agreed)
 	c.becomeOpen(clock(), nil)
 	return c, fds[1]
 }
@@ -60,17 +62,57 @@ func (p plan) pauses() bool {
 	return slices.ContainsFunc(p, func(b byte) bool { return b&planToggle != 0 })
 }
 
+// agreement is one of the sixteen ways to compress that packed stands for; 0 is none.
+func agreement(packed byte) *deflate.Agreement {
+	if packed == 0 {
+		return nil
+	}
+	bits, forgets := 8+int(packed)%8, packed&8 != 0
+	return &deflate.Agreement{ServerMaxWindowBits: bits, ClientMaxWindowBits: bits,
+		ServerNoContextTakeover: forgets, ClientNoContextTakeover: forgets, Level: 1, History: 100}
+}
+
+// goBuffer grows on Go's heap.
+type goBuffer struct{}
+
+func (goBuffer) Grow(full []byte) []byte { return append(full, make([]byte, len(full)+100)...) }
+
+// inflateBy returns what naiveReader inflates with.
+func inflateBy(a *deflate.Agreement, server bool, limit int) func([]byte) ([]byte, *deflate.Error) {
+	if a == nil {
+		return nil
+	}
+	r := deflate.NewReceiver(a, server, goHeap{})
+	return func(payload []byte) ([]byte, *deflate.Error) {
+		return r.Inflate(payload, nil, goBuffer{}, uint64(limit))
+	}
+}
+
 // FuzzStream: what a connection makes of a stream, in either role, however it is cut
 // and whenever the host pauses, is what naiveReader reads in RFC 6455.
 func FuzzStream(f *testing.F) {
 	for _, v := range vectors(f, "wire/testdata/frames.txt") {
 		if len(v.in) <= 4096 {
-			f.Add(v.in, []byte{0}, v.toServer, uint16(v.limit), byte(0), byte(0), uint16(1000))
-			f.Add(v.in, []byte{2, 3 | planToggle, 1 | planHold}, v.toServer, uint16(v.limit), byte(3), byte(1), uint16(100))
-			f.Add(v.in, []byte{planSize}, v.toServer, uint16(v.limit), byte(2), byte(0), uint16(0))
+			f.Add(v.in, []byte{0}, v.toServer, uint16(v.limit), byte(0), byte(0), uint16(1000), byte(0))
+			f.Add(v.in, []byte{2, 3 | planToggle, 1 | planHold}, v.toServer, uint16(v.limit), byte(3), byte(1), uint16(100), byte(15))
+			f.Add(v.in, []byte{planSize}, v.toServer, uint16(v.limit), byte(2), byte(0), uint16(0), byte(0))
 		}
 	}
-	f.Fuzz(func(t *testing.T, stream, cuts []byte, server bool, limit uint16, maxFragments, events byte, readAhead uint16) {
+	for _, stream := range []string{ // RFC 7692 section 7.2.3, and what may go wrong
+		"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\x89\x01p\xc1\x05\xf2\x00\x11\x00\x00\x88\x00",
+		"\x41\x03\xf2\x48\xcd\x89\x00\x80\x04\xc9\xc9\x07\x00\xc2\x07\xf2\x48\xcd\xc9\xc9\x07\x00",
+		"\xc2\x0b\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00\xc1\x01\x00\x81\x01a",
+		"\x41\x03\xf2\x48\xcd\xc0\x00", "\xc9\x00", "\xc1\x01\x06", "\xc1\x08\x00\x02\x00\xfd\xff\xc3\x28\x00", "\xd1\x00",
+	} {
+		for _, packed := range []byte{7, 8, 15} {
+			f.Add([]byte(stream), []byte{4, planSize}, false, uint16(0), byte(0), byte(0), uint16(1000), packed)
+			f.Add([]byte(stream), []byte{2 | planToggle, planHold | 1}, false, uint16(4), byte(2), byte(1), uint16(1000), packed)
+		}
+	}
+	for _, packed := range []byte{7, 8} {
+		f.Add([]byte("\xc1\x87\x01\x02\x03\x04\xf3\x4a\xce\xcd\xc8\x05\x03\xc1\x85\x00\x00\x00\x00\xf2\x00\x11\x00\x00"), []byte{5}, true, uint16(9), byte(0), byte(0), uint16(1000), packed)
+	}
+	f.Fuzz(func(t *testing.T, stream, cuts []byte, server bool, limit uint16, maxFragments, events byte, readAhead uint16, packed byte) {
 		if len(stream) > 1<<15 {
 			return
 		}
@@ -85,11 +127,12 @@ func FuzzStream(f *testing.F) {
 		h := newHost(t)
 		h.loop.opts.Log, h.loop.opts.NoWatchdog = nil, true
 		h.cap = 1 + int(events)%8*16
-		c, fd := h.fuzzPair(role, o)
+		agreed := agreement(packed)
+		c, fd := h.fuzzPair(role, o, agreed)
 		defer unix.Close(fd)
 		written := h.feed(c, fd, stream, cuts)
 
-		want := naiveReader{server, int(limit), int(maxFragments)}.read(stream)
+		want := naiveReader{server, int(limit), int(maxFragments), inflateBy(agreed, server, int(limit))}.read(stream)
 		if got := h.outcome(); !slices.Equal(got, want.lines) {
 			t.Fatalf("%x:\n got %.300q\nwant %.300q", stream, got, want.lines)
 		}

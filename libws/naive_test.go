@@ -6,6 +6,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"aiows/libws/deflate"
 	"aiows/libws/wire"
 )
 
@@ -16,6 +17,9 @@ type naiveReader struct {
 	server       bool // who receives
 	limit        int  // octets of a message, 0: none
 	maxFragments int  // frames of a message, 0: any number
+	// inflate decodes compressed messages, nil: nothing was agreed on. What it makes of
+	// octets is the affair of FuzzInflate.
+	inflate func(payload []byte) ([]byte, *deflate.Error)
 }
 
 // naiveOutcome is what came of a stream.
@@ -24,14 +28,14 @@ type naiveOutcome struct {
 	pings []string // payloads, in hexadecimal
 	// Of the Close frame that has to be sent, 0: none.
 	code int
-	fail *wire.Error // the rule that the peer broke
+	fail error // the rule that the peer broke
 }
 
 func (n naiveReader) read(b []byte) (o naiveOutcome) {
 	var kind byte // of the open message, 0: none
 	var message []byte
-	frames := 0
-	broken := func(e *wire.Error, code int) naiveOutcome {
+	frames, packed := 0, false
+	broken := func(e error, code int) naiveOutcome {
 		o.fail, o.code = e, code
 		return o
 	}
@@ -86,7 +90,7 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 			at += 4
 		}
 		switch {
-		case rsv != 0:
+		case rsv != 0 && (rsv != 4 || n.inflate == nil || opcode != 1 && opcode != 2):
 			return broken(wire.ErrReservedBits, 1002)
 		case n.server && !masked:
 			return broken(wire.ErrMaskRequired, 1002)
@@ -120,6 +124,12 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 			continue
 		}
 		limit := n.limit
+		if kind == 0 {
+			kind, packed = opcode, rsv != 0
+		}
+		if packed && limit > 0 { // what cannot be compressed gets longer
+			limit += limit/16 + 64
+		}
 		if limit == 0 { // what a message announces must be a number
 			limit = math.MaxInt
 		}
@@ -129,11 +139,15 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 		if frames++; n.maxFragments > 0 && frames > n.maxFragments {
 			return broken(wire.ErrMessageTooBig, 1009)
 		}
-		if kind == 0 {
-			kind = opcode
-		}
 		message = append(message, payload...)
-		if kind == 1 && !naiveText(message, fin && whole) {
+		if packed && fin && whole {
+			text, err := n.inflate(message)
+			if err != nil {
+				return broken(err, int(err.Code))
+			}
+			message, packed = text, false
+		}
+		if kind == 1 && !packed && !naiveText(message, fin && whole) {
 			return broken(wire.ErrInvalidUTF8, 1007)
 		}
 		if !whole {
