@@ -10,7 +10,7 @@ TIME ?= 10m
 N ?= 20000
 ARGS ?=
 # In each of Autobahn's cases of compression; 1000 is what its authors send.
-MESSAGES ?= 3
+MESSAGES ?= 5
 # Most of the time of the Python tests is waiting: four processes keep two cores busy.
 PARALLEL ?= -n 4 --dist worksteal
 
@@ -95,7 +95,7 @@ $(BIN)/generate_cert: | .venv/.base
 deps: ## install the Debian packages that the tests want
 	@sh tools/deps.sh $(DEBIAN_BUILD) $(DEBIAN_TEST)
 
-test: test-go test-c test-python test-package test-matrix ## run every test; `make deps test` on a new machine
+test: test-go test-c test-python test-package test-matrix autobahn ## run every test; `make deps test` on a new machine
 
 .venv/.tests: tests/requirements.txt tests/clients/requirements.txt .venv/.base
 	$(PIP) -r tests/requirements.txt -r tests/clients/requirements.txt
