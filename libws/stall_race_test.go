@@ -14,7 +14,7 @@ import (
 // pings; then the connection, or the loop, ends at any moment. What was told by then is
 // the start of what was sent.
 func TestStallRaces(t *testing.T) {
-	for range 4 {
+	for range 8 {
 		whileStalled(t, readingAhead(100_000), func(h *host, c *Conn, p *peer) {
 			var peers sync.WaitGroup
 			peers.Go(func() {
@@ -60,17 +60,27 @@ func TestStallRaces(t *testing.T) {
 				}
 				h.seen = h.seen[:0]
 			}
-			time.Sleep(time.Duration(rand.IntN(int(3 * hasty))))
-			switch rand.IntN(4) {
-			case 0:
-				c.Free()
-			case 1:
-				_ = c.Abort()
-			case 2:
-				_ = c.Close(1000, "")
+			// The ends come from another thread, while this one stalls or polls.
+			var ends sync.WaitGroup
+			ends.Go(func() {
+				time.Sleep(time.Duration(rand.IntN(int(3 * hasty))))
+				switch rand.IntN(4) {
+				case 0:
+					c.Free()
+				case 1:
+					_ = c.Abort()
+				case 2:
+					_ = c.Close(1000, "")
+				}
+				time.Sleep(time.Duration(rand.IntN(int(3 * hasty))))
+				h.loop.Close()
+			})
+			for polls := rand.IntN(2) * 1000; polls > 0; polls-- {
+				if _, _, err := h.loop.Poll(h.buf[:], false); err != nil {
+					break
+				}
 			}
-			time.Sleep(time.Duration(rand.IntN(int(3 * hasty))))
-			h.loop.Close()
+			ends.Wait()
 			p.socket.Close()
 			peers.Wait()
 		})

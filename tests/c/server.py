@@ -9,6 +9,9 @@ Prints its ports, ws and wss, as JSON. What a connection does follows its path:
     /flood     sends 10,000 binary messages of 100 bytes
     /headers   sends the request's fields as JSON
     /deaf      reads nothing until the client leaves
+    /impatient?name&seconds
+               sends 3 Pings, then 10,000 bytes of text; without a Pong in time it is gone
+    /fate?name tells how that went: "alive", or "gave up"
     /drop      closes the socket without a Close frame
     /missing   answers 404 with a body
 """
@@ -16,6 +19,7 @@ Prints its ports, ws and wss, as JSON. What a connection does follows its path:
 from __future__ import annotations
 
 import asyncio
+import collections
 import http
 import json
 import logging
@@ -26,6 +30,7 @@ from contextlib import AbstractAsyncContextManager
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -66,11 +71,39 @@ async def deaf(ws: ServerConnection) -> None:
         pass
 
 
+fates: collections.defaultdict[str, asyncio.Queue[str]] = collections.defaultdict(asyncio.Queue)
+
+
+async def impatient(ws: ServerConnection) -> None:
+    name, seconds = arguments(ws)
+    try:
+        for _ in range(3):
+            await asyncio.wait_for(await ws.ping(), float(seconds))
+    except (TimeoutError, ConnectionClosed):
+        ws.transport.abort()
+        fates[name].put_nowait("gave up")
+        return
+    await ws.send("x" * 10_000)
+    fates[name].put_nowait("alive")
+    await echo(ws)
+
+
+async def fate(ws: ServerConnection) -> None:
+    await ws.send(await fates[arguments(ws)[0]].get())
+    await echo(ws)
+
+
+def arguments(ws: ServerConnection) -> list[str]:
+    assert ws.request is not None
+    return ws.request.path.partition("?")[2].split("&")
+
+
 async def drop(ws: ServerConnection) -> None:
     ws.transport.abort()
 
 
-PATHS = {f"/{f.__name__}": f for f in (echo, ping, close, flood, headers, deaf, drop)}
+SERVED = (echo, ping, close, flood, headers, deaf, impatient, fate, drop)
+PATHS = {f"/{f.__name__}": f for f in SERVED}
 
 
 async def handler(ws: ServerConnection) -> None:

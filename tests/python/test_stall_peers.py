@@ -21,17 +21,20 @@ COUNT, SIZE = 100, 5243  # 0.5 MiB
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def stall_server() -> Iterator[ServerProcess]:
-    with ServerProcess("stall_peer") as server:
-        yield server
+PROGRAMS = ("stall_websockets", pytest.param("stall_aiohttp", marks=pytest.mark.once))
 
 
-@pytest.fixture(scope="module")
-def stall_tls_server(certificates: Certificates) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="module", params=PROGRAMS)
+def stall_servers(
+    request: pytest.FixtureRequest, certificates: Certificates
+) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+    """Run a peer that gives up soon, for ws and for wss."""
     arguments = arguments_for(certificates.cert, certificates.key)
-    with ServerProcess("stall_peer", *arguments, secure=True) as server:
-        yield server
+    with (
+        ServerProcess(request.param) as plain,
+        ServerProcess(request.param, *arguments, secure=True) as secure,
+    ):
+        yield plain, secure
 
 
 def query(**more: str) -> str:
@@ -51,11 +54,11 @@ async def fed(connection: Any) -> None:
 
 
 async def test_blocked_loop_loses_nothing(
-    stall_server: ServerProcess,
-    stall_tls_server: ServerProcess,
+    stall_servers: tuple[ServerProcess, ServerProcess],
     certificates: Certificates,
     loop_factory: object,
 ) -> None:
+    stall_server, stall_tls_server = stall_servers
     ours: asyncio.Queue[ServerConnection] = asyncio.Queue()
     over = asyncio.Event()
 
