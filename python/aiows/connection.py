@@ -420,7 +420,7 @@ class Connection(_core.Connection):
 
     def _on_closed(self, code: int, reason: str, sent: int, flags: int) -> None:
         try:
-            # 7 us of the 390 us that opening and closing take; the core may be gone later.
+            # Kept: the core may be gone when somebody asks.
             self._info = self.info()
             self._note_latency()
             self._error = self.error()
