@@ -13,8 +13,6 @@ import trustme
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "autobahn"
-# Cases that a client runs side by side: most of them wait.
-AT_ONCE = 4
 MAX_SIZE = 64 << 20  # bytes; the longest message has 16 MiB
 
 
@@ -54,6 +52,8 @@ class Agent:
     secure: tuple[str, ...]
     # After everything else.
     last: tuple[str, ...] = ()
+    # Of a client: for how many cases it runs side by side.
+    at_once: str = "--at-once"
 
     def serving(self, certificate: Certificate | None) -> list[str]:
         secure: list[str] = []
@@ -62,9 +62,9 @@ class Agent:
             secure = [word for pair in zip(self.secure, files, strict=True) for word in pair]
         return [*self.program, *secure, *self.last]
 
-    def asking(self, uri: str, authority: Path | None) -> list[str]:
+    def asking(self, uri: str, authority: Path | None, at_once: int) -> list[str]:
         secure = [] if authority is None else [*self.secure, str(authority)]
-        return [*self.program, *secure, uri, self.name]
+        return [*self.program, *secure, self.at_once, str(at_once), uri, self.name]
 
 
 def python(program: str, *arguments: str) -> tuple[str, ...]:
@@ -72,9 +72,9 @@ def python(program: str, *arguments: str) -> tuple[str, ...]:
 
 
 AGENTS = (
-    Agent("python-client", False, python("client.py", "--at-once", str(AT_ONCE)), ("--ca",)),
+    Agent("python-client", False, python("client.py"), ("--ca",)),
     Agent("python-server", True, python("server.py"), ("--cert", "--key")),
-    Agent("c-client", False, (str(BUILD / "bin" / "client"), "-n", str(AT_ONCE)), ("-a",)),
+    Agent("c-client", False, (str(BUILD / "bin" / "client"),), ("-a",), at_once="-n"),
     # The example that people copy.
     Agent(
         "c-server",

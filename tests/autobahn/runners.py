@@ -32,6 +32,7 @@ class Plan:
     cases: tuple[str, ...] = ()
     number: int = CASES
     messages: int = UNREDUCED
+    at_once: int = 4  # cases: most of them wait
     certificate: Certificate | None = None
     wstest: Path | None = None  # the reference runner, where it is to be used
     patience: float = 3600.0
@@ -57,8 +58,8 @@ def run(agent: Agent, plan: Plan, out: Path) -> Verdict:
     return verdict
 
 
-def fast(role: str, plan: Plan, out: Path) -> list[str]:
-    command = [sys.executable, str(HERE / "fast.py"), *role.split(), "--out", str(out)]
+def fast(role: tuple[str, ...], plan: Plan, out: Path) -> list[str]:
+    command = [sys.executable, str(HERE / "fast.py"), *role, "--out", str(out)]
     command += ["--messages", str(plan.messages)]
     return [*command, "--cases", *plan.cases] if plan.cases else command
 
@@ -81,14 +82,15 @@ def run_fast_client(agent: Agent, plan: Plan, out: Path) -> None:
     log = out / "log.txt"
     with running(agent.serving(plan.certificate), log) as server:
         with relayed(port_of(server), plan, True, log) as port:
-            with running(fast(f"client {port}", plan, out), log) as runner:
+            role = ("client", str(port), "--at-once", str(plan.at_once))
+            with running(fast(role, plan, out), log) as runner:
                 finish(runner, plan.patience)
         stop(server)
 
 
 def run_fast_server(agent: Agent, plan: Plan, out: Path) -> None:
     log = out / "log.txt"
-    with running(fast("server", plan, out), log) as runner:
+    with running(fast(("server",), plan, out), log) as runner:
         with relayed(port_of(runner), plan, False, log) as port:
             ask(agent, plan, port, log)
             finish(runner, START_S)
@@ -98,7 +100,7 @@ def ask(agent: Agent, plan: Plan, port: int, log: Path) -> None:
     """Have a client run the cases of the fuzzing server at port."""
     made = plan.certificate
     uri = f"{'ws' if made is None else 'wss'}://{HOST}:{port}"
-    with running(agent.asking(uri, made and made.authority), log) as client:
+    with running(agent.asking(uri, made and made.authority, plan.at_once), log) as client:
         finish(client, plan.patience)
 
 
