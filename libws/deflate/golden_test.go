@@ -147,3 +147,16 @@ func TestGoldenNegotiationsCoverRules(t *testing.T) {
 		}
 	}
 }
+
+// full is a Buffer without memory.
+type full struct{}
+
+func (full) Grow([]byte) []byte { return nil }
+
+// TestNoRoom: a message that there is no memory for is no fault of the peer's.
+func TestNoRoom(t *testing.T) {
+	receiver := NewReceiver(new(Config).agreement(parameters{}), false, newHeap())
+	if _, err := receiver.Inflate([]byte("\xf2\x48\xcd\xc9\xc9\x07\x00"), make([]byte, 3), full{}, 0); err != ErrMemory {
+		t.Errorf("%v, expected %v", err, ErrMemory)
+	}
+}

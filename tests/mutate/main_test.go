@@ -22,6 +22,7 @@ var (
 	ErrResult   = &Error{"result"}
 	ErrWeak     = &Error{"weak"}
 	ErrHalf     = &Error{"half"}
+	ErrTwice    = &Error{"twice"}
 	ErrUnlisted = &Error{"unlisted"}
 )
 
@@ -42,6 +43,12 @@ func Check(n int) *Error {
 		return ErrHalf
 	case 7:
 		return ErrHalf
+	}
+	if n == 9 {
+		if n > 8 {
+			return ErrTwice
+		}
+		return ErrTwice
 	}
 	return result(n)
 }
@@ -66,7 +73,7 @@ func Double(n int) int {
 import "testing"
 
 func TestCheck(t *testing.T) {
-	for n, want := range map[int]*Error{0: nil, 1: ErrGuarded, 3: ErrCase, 4: ErrTagged, 6: ErrHalf, 8: ErrResult} {
+	for n, want := range map[int]*Error{0: nil, 1: ErrGuarded, 3: ErrCase, 4: ErrTagged, 6: ErrHalf, 8: ErrResult, 9: ErrTwice} {
 		if got := Check(n); got != want {
 			t.Errorf("%d: %v", n, got)
 		}
@@ -88,7 +95,7 @@ func TestDouble(t *testing.T) {
 const plantedRows = `
 | rule | what | binds | kept by | tests |
 |---|---|---|---|---|
-| 1 | r | both | ` + "`wire.ErrGuarded`, `wire.ErrCase`, `wire.ErrTagged`, `wire.ErrResult`, `wire.ErrHalf` | `libws/wire/rules_test.go::TestCheck`" + ` |
+| 1 | r | both | ` + "`wire.ErrGuarded`, `wire.ErrCase`, `wire.ErrTagged`, `wire.ErrResult`, `wire.ErrHalf`, `wire.ErrTwice` (together) | `libws/wire/rules_test.go::TestCheck`" + ` |
 | 2 | r | both | ` + "`wire.ErrWeak` | `libws/wire/rules_test.go::TestNothing`" + ` |
 | 3 | r | both | ` + "`wire.ErrCase` | `libws/wire/rules_test.go::TestNothing`" + ` |
 | 4 | r | both | ` + "`libws/wire/rules.go: n > 100 && n < 200`, `libws/wire/rules.go Double: n += n` | `libws/wire/rules_test.go::TestDouble/a big one`" + ` |
@@ -124,7 +131,7 @@ func TestSurvivorsAreReported(t *testing.T) {
 	slices.Sort(got.survivors)
 	want := []string{
 		"wire.ErrCase, row 3",
-		"wire.ErrHalf at libws/wire/rules.go:30",
+		"wire.ErrHalf at libws/wire/rules.go:31",
 		"wire.ErrWeak, row 2",
 	}
 	if !slices.Equal(got.survivors, want) {
@@ -133,7 +140,7 @@ func TestSurvivorsAreReported(t *testing.T) {
 	if !slices.Equal(got.unlisted, []string{"wire.ErrUnlisted"}) {
 		t.Errorf("without a row: %q", got.unlisted)
 	}
-	if got.rows != 4 || got.targets != 8 {
+	if got.rows != 4 || got.targets != 9 {
 		t.Errorf("%d rows, %d targets", got.rows, got.targets)
 	}
 }

@@ -10,9 +10,10 @@ import (
 
 // row is one rule of docs/conformance.md.
 type row struct {
-	section string
-	names   []string // errors, as in "wire.ErrCloseCode", and code, as in "libws/frames.go frameDone: !r.fin"
-	tests   []test   // those in Go
+	section  string
+	names    []string // errors, as in "wire.ErrCloseCode", and code, as in "libws/frames.go frameDone: !r.fin"
+	together []string // of these, the errors whose checks are not tried alone
+	tests    []test   // those in Go
 }
 
 // test is a Go test, by its package folder and its name with the subtests behind slashes.
@@ -21,6 +22,7 @@ type test struct{ folder, name string }
 // replays says which Go tests replay a file of golden vectors. Each case is a subtest.
 var replays = map[string][]test{
 	"frames.txt":      {{"libws/wire", "TestFrameVectorsParse"}, {"libws", "TestGoldenFrames/whole"}, {"libws", "TestGoldenFrames/octets"}},
+	"deflate.txt":     {{"libws", "TestGoldenDeflate/whole"}, {"libws", "TestGoldenDeflate/octets"}},
 	"request.txt":     {{"libws/handshake", "TestGoldenRequests"}},
 	"response.txt":    {{"libws/handshake", "TestGoldenResponses"}},
 	"build.txt":       {{"libws/handshake", "TestGoldenBuilds"}},
@@ -28,8 +30,9 @@ var replays = map[string][]test{
 }
 
 var (
-	quoted = regexp.MustCompile("`([^`]+)`")
-	named  = regexp.MustCompile(`^[a-z]+\.Err\w+$|^libws/[\w/]+\.go( \w+)?: `)
+	together = regexp.MustCompile("`([^`]+)` \\(together\\)")
+	quoted   = regexp.MustCompile("`([^`]+)`")
+	named    = regexp.MustCompile(`^[a-z]+\.Err\w+$|^libws/[\w/]+\.go( \w+)?: `)
 )
 
 // readRows reads the rows of the tables: five cells, of which the last two hold the
@@ -51,6 +54,9 @@ func readRows(root string) ([]row, error) {
 			if name := strings.ReplaceAll(q[1], "\x00", "|"); named.MatchString(name) {
 				r.names = append(r.names, name)
 			}
+		}
+		for _, t := range together.FindAllStringSubmatch(cells[3], -1) {
+			r.together = append(r.together, t[1])
 		}
 		for _, q := range quoted.FindAllStringSubmatch(cells[4], -1) {
 			r.tests = append(r.tests, goTests(strings.ReplaceAll(q[1], "\x00", "|"))...)

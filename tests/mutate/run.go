@@ -196,7 +196,8 @@ func mutantsOf(targets []*target) (all []mutant) {
 				all = append(all, mutant{t.name + ", row " + r.section, t.sites, r.tests})
 			}
 		}
-		if len(t.sites) == 1 {
+		together := slices.ContainsFunc(t.rows, func(r row) bool { return slices.Contains(r.together, t.name) })
+		if len(t.sites) == 1 || together {
 			continue
 		}
 		for _, s := range t.sites {

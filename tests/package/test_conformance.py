@@ -16,6 +16,7 @@ VECTORS = {
     "request.txt": ("libws/handshake/testdata/request.txt", "== "),
     "response.txt": ("libws/handshake/testdata/response.txt", "== "),
     "build.txt": ("libws/handshake/testdata/build.txt", "== "),
+    "deflate.txt": ("libws/testdata/deflate.txt", "case "),
     "negotiation.txt": ("libws/deflate/testdata/negotiation.txt", "== "),
 }
 
