@@ -39,6 +39,16 @@ def test_frames_to_a_server(server: Program, cut: str) -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS)
+def test_compressed_to_a_client(client: Program, cut: str) -> None:
+    assert play_all(client, False, cut, "testdata/deflate.txt") > 50
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_compressed_to_a_server(server: Program, cut: str) -> None:
+    assert play_all(server, True, cut, "testdata/deflate.txt") > 40
+
+
+@pytest.mark.parametrize("cut", CUTS)
 def test_requests(server: Program, cut: str) -> None:
     assert ask_all(server, cut) > 50
 
