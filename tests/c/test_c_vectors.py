@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import pytest
-from golden.peer import CUTS, Program, answer_all, ask_all, play, play_all
+from golden.peer import CUTS, Program, answer_all, ask_all, negotiate_all, play, play_all
 from golden.vectors import read_frames
 
 from c_support import HERE, Builder
@@ -42,6 +42,14 @@ def test_compressed_to_a_client(client: Program, cut: str) -> None:
 @pytest.mark.parametrize("cut", CUTS)
 def test_compressed_to_a_server(server: Program, cut: str) -> None:
     assert play_all(server, True, cut, "testdata/deflate.txt") > 40
+
+
+def test_offers(server: Program) -> None:
+    assert negotiate_all(server, True) > 20
+
+
+def test_answers(client: Program) -> None:
+    assert negotiate_all(client, False) > 10
 
 
 @pytest.mark.parametrize("cut", CUTS)

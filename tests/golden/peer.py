@@ -120,8 +120,14 @@ class Program:
         sock = ready(self._listener.accept()[0])
         return sock, read_head(sock)
 
-    def open(self, query: str, extension: str) -> socket.socket:
-        """Do the handshake with a program of either role, and agree on an extension."""
+    def open(self, query: str, extension: str, agreed: str | None = None) -> socket.socket:
+        """
+        Do the handshake with a program of either role.
+
+        extension is what a server is offered and has to answer, unless agreed says what else,
+        or what a client is answered.
+        """
+        agreed = extension if agreed is None else agreed
         line = f"Sec-WebSocket-Extensions: {extension}\r\n".encode() if extension else b""
         if self._listener is None:
             sock = self.connect(query)
@@ -132,7 +138,7 @@ class Program:
             )
             head = read_head(sock)
             assert head.startswith(b"HTTP/1.1 101 ") and accept_value(KEY) in head, head
-            assert field(head, b"sec-websocket-extensions") == extension.encode()
+            assert field(head, b"sec-websocket-extensions") == agreed.encode()
             return sock
         sock, request = self.connected(query, "-", "-")
         key = field(request, b"sec-websocket-key")
@@ -298,7 +304,11 @@ def play_all(
 
 def ask_all(program: Program, cut: str) -> int:
     # Status 0 is a mistake of the application that answers.
-    cases = [case for case in read_heads("request.txt") if not case.get("error").endswith(" 0")]
+    cases = [
+        case
+        for case in read_heads("handshake/testdata/request.txt")
+        if not case.get("error").endswith(" 0")
+    ]
     for case in cases:
         with named(case.name):
             ask(program, case, cut)
@@ -307,10 +317,40 @@ def ask_all(program: Program, cut: str) -> int:
 
 def answer_all(program: Program, cut: str) -> int:
     # What programs offer as extensions is theirs.
-    cases = [case for case in read_heads("response.txt") if not case.get("offer-extensions")]
+    cases = [
+        case
+        for case in read_heads("handshake/testdata/response.txt")
+        if not case.get("offer-extensions")
+    ]
     for case in cases:
         with named(case.name):
             answer(program, case, cut)
+    return len(cases)
+
+
+def negotiate_all(program: Program, to_server: bool) -> int:
+    """Play offers or answers to a program with the default configuration."""
+    cases = read_heads("deflate/testdata/negotiation.txt")
+    if to_server:
+        cases = [case for case in cases if case.get("to") == "server" and "config" not in case.keys]
+    else:  # by default a client offers client_max_window_bits
+        cases = [
+            case
+            for case in cases
+            if case.get("to") == "client"
+            and (
+                case.keys.get("config") == ["client_max_window_bits"]
+                or ("config" not in case.keys and "client_" not in case.get("answer"))
+            )
+        ]
+    for case in cases:
+        with named(case.name):
+            if to_server:
+                program.open("limit=0&deflate=1", case.get("offer"), case.get("answer")).close()
+                compare(program.until_end()[:1], ["open -"])
+            else:
+                program.open("limit=0&deflate=1", case.get("answer")).close()
+                compare(program.until_end()[:1], ["failed 0" if case.get("error") else "open -"])
     return len(cases)
 
 

@@ -26,7 +26,7 @@ class Frames:
 
 @dataclasses.dataclass
 class Head:
-    """A block of request.txt or response.txt."""
+    """A block of request.txt, response.txt or negotiation.txt."""
 
     name: str
     keys: dict[str, list[str]] = dataclasses.field(default_factory=dict)
@@ -93,10 +93,10 @@ def unescape(text: str) -> bytes:
     return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
 
 
-def read_heads(name: str) -> list[Head]:
-    """Read request.txt or response.txt."""
+def read_heads(path: str) -> list[Head]:
+    """Read request.txt, response.txt or negotiation.txt."""
     heads: list[Head] = []
-    for line in (LIBWS / "handshake" / "testdata" / name).read_text().splitlines():
+    for line in (LIBWS / path).read_text().splitlines():
         if line.startswith("== "):
             heads.append(Head(line[3:]))
         elif line.startswith("> "):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from golden.peer import CUTS, Program, answer_all, ask_all, play_all
+from golden.peer import CUTS, Program, answer_all, ask_all, negotiate_all, play_all
 
 from programs import FLAGS
 
@@ -36,6 +36,14 @@ def test_frames_to_a_client(client: Program, cut: str) -> None:
 @pytest.mark.parametrize("cut", CUTS)
 def test_frames_to_a_server(server: Program, cut: str) -> None:
     assert play_all(server, True, cut) > 40
+
+
+def test_offers(server: Program) -> None:
+    assert negotiate_all(server, True) > 20
+
+
+def test_answers(client: Program) -> None:
+    assert negotiate_all(client, False) > 10
 
 
 @pytest.mark.parametrize("cut", CUTS)
