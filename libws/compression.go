@@ -2,10 +2,13 @@ package libws
 
 import (
 	"math"
+	"unsafe"
 
 	"aiows/libws/deflate"
 	"aiows/libws/handshake"
 	"aiows/libws/wire"
+
+	"golang.org/x/sys/unix"
 )
 
 // rsv1 marks the first frame of a compressed message (RFC 7692 section 7.2.1).
@@ -18,11 +21,38 @@ type compression struct {
 	receive deflate.Receiver
 }
 
-// windows makes a loop's memory that of windows.
+// windows makes a loop's memory that of windows. The host sees none of them, and they
+// stay for as long as a connection does: large ones are pages of their own, which take no
+// memory until they are written to, and leave no holes in the host's heap. With malloc
+// 2,000 connections that had exchanged 64 KiB took 53 KiB each (tests/bench).
 type windows memory
 
-func (w *windows) Alloc(n int) []byte { return (*memory)(w).alloc(n) }
-func (w *windows) Free(b []byte)      { (*memory)(w).free(b) }
+// ownPages is the least block that is made of pages.
+const ownPages = 8 << 10
+
+// Alloc implements deflate.Memory.
+func (w *windows) Alloc(n int) []byte {
+	if n < ownPages {
+		return (*memory)(w).alloc(n)
+	}
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil
+	}
+	b := unsafe.Slice((*byte)(p), n)
+	(*memory)(w).count(b)
+	return b
+}
+
+// Free implements deflate.Memory.
+func (w *windows) Free(b []byte) {
+	if len(b) < ownPages {
+		(*memory)(w).free(b)
+		return
+	}
+	(*memory)(w).forget(b)
+	_ = unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)))
+}
 
 // configs returns what o offers or accepts.
 func (o *ConnOptions) configs(usual deflate.Config, check func(*deflate.Config) error) ([]deflate.Config, error) {

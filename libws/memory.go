@@ -29,10 +29,15 @@ type memory struct {
 func (m *memory) alloc(n int) []byte {
 	b := m.Alloc(n)
 	if b != nil {
-		m.blocks.Add(1)
-		m.bytes.Add(int64(n))
+		m.count(b)
 	}
 	return b
+}
+
+// count begins to count a block.
+func (m *memory) count(b []byte) {
+	m.blocks.Add(1)
+	m.bytes.Add(int64(len(b)))
 }
 
 func (m *memory) free(b []byte) {

@@ -6,8 +6,13 @@ type Memory interface {
 	Free(b []byte)      // exactly what Alloc returned
 }
 
-// firstWindow is the least block of a window.
-const firstWindow = 1 << 10
+const (
+	// smallWindow is the first block of a window, and of one of up to 4 KiB the next is
+	// twice as long. Others get their full size at once: many sizes would leave many
+	// holes between the blocks of connections, and pages are free until they are used.
+	smallWindow  = 1 << 10
+	growingLimit = 4 << 10
+)
 
 // window is the newest part of what was received, a ring that grows with what came.
 type window struct {
@@ -59,9 +64,12 @@ func (w *window) add(p []byte, mem Memory) bool {
 
 // grow makes the ring hold need bytes.
 func (w *window) grow(need int, mem Memory) bool {
-	n := min(firstWindow, w.size)
+	n := min(smallWindow, w.size)
 	for n < need {
 		n *= 2
+		if w.size > growingLimit {
+			n = w.size
+		}
 	}
 	ring := mem.Alloc(n)
 	if ring == nil {
