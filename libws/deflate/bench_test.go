@@ -1,9 +1,13 @@
 package deflate
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/klauspost/compress/flate"
 )
 
 var benchSizes = []int{128, 1 << 10, 16 << 10}
@@ -43,25 +47,46 @@ func BenchmarkSender(b *testing.B) {
 	}
 }
 
-// BenchmarkReceiver: what BenchmarkSender sends.
+// BenchmarkReceiver: what BenchmarkSender sends, by the Receiver and by flate.NewReader,
+// which is primed with a window for each message.
 func BenchmarkReceiver(b *testing.B) {
 	for _, size := range benchSizes {
 		texts := distinct(size)
+		a := new(Config).agreement(parameters{})
+		s := NewSender(a, true, newHeap())
+		var payloads [][]byte
+		for _, text := range texts {
+			p := s.Message(text)
+			payloads = append(payloads, append([]byte(nil), p.Bytes()...))
+			p.Release()
+		}
+		room := make([]byte, size)
+		// The first message refers to nothing: the second time round it still fits.
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			a := new(Config).agreement(parameters{})
-			s, r := NewSender(a, true, newHeap()), NewReceiver(a, false, newHeap())
-			var payloads [][]byte
-			for _, text := range texts {
-				p := s.Message(text)
-				payloads = append(payloads, append([]byte(nil), p.Bytes()...))
-				p.Release()
-			}
-			room, into := make([]byte, size), &blocks{}
-			// The first refers to nothing: the second time round it still fits.
+			r, into := NewReceiver(a, false, newHeap()), &blocks{}
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
 			for i := 0; b.Loop(); i++ {
 				if _, err := r.Inflate(payloads[i%len(payloads)], room, into, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("%d/flate", size), func(b *testing.B) {
+			window := bytes.Repeat(texts[0], 1<<maxBits/size)
+			in := bytes.NewReader(nil)
+			r := flate.NewReader(in)
+			var payload []byte
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for i := 0; b.Loop(); i++ {
+				// The tail, and an empty last block for io.EOF.
+				payload = append(append(payload[:0], payloads[i%len(payloads)]...), 0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff)
+				in.Reset(payload)
+				if err := r.(flate.Resetter).Reset(in, window); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(r, room); err != nil {
 					b.Fatal(err)
 				}
 			}
