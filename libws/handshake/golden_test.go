@@ -55,6 +55,20 @@ func eachVector(t *testing.T, file, known string, test func(*testing.T, *vector)
 	}
 }
 
+// octets reads what follows > or <: octets behind a space, or "*COUNT" before it.
+func octets(t testing.TB, s string) string {
+	t.Helper()
+	times, text, found := strings.Cut(s, " ")
+	count, err := 1, error(nil)
+	if times != "" {
+		count, err = strconv.Atoi(strings.TrimPrefix(times, "*"))
+	}
+	if !found || err != nil {
+		t.Fatalf("octets %.100q", s)
+	}
+	return strings.Repeat(unescape(t, text), count)
+}
+
 func vectorsIn(t testing.TB, file string) []*vector {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + file)
@@ -72,10 +86,10 @@ func vectorsIn(t testing.TB, file string) []*vector {
 			continue
 		}
 		v := vectors[len(vectors)-1]
-		if octets, found := strings.CutPrefix(line, "> "); found {
-			v.sent += unescape(t, octets)
-		} else if octets, found := strings.CutPrefix(line, "< "); found {
-			v.back += unescape(t, octets)
+		if line[0] == '>' {
+			v.sent += octets(t, line[1:])
+		} else if line[0] == '<' {
+			v.back += octets(t, line[1:])
 		} else {
 			key, value, found := strings.Cut(line, ":")
 			if !found {

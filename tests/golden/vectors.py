@@ -93,16 +93,22 @@ def unescape(text: str) -> bytes:
     return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
 
 
+def repeated(text: str) -> bytes:
+    """Read what follows > or <: octets behind a space, or *COUNT before it."""
+    times, _, octets = text.partition(" ")
+    return unescape(octets) * int(times.removeprefix("*") or 1)
+
+
 def read_heads(path: str) -> list[Head]:
     """Read request.txt, response.txt or negotiation.txt."""
     heads: list[Head] = []
     for line in (LIBWS / path).read_text().splitlines():
         if line.startswith("== "):
             heads.append(Head(line[3:]))
-        elif line.startswith("> "):
-            heads[-1].sent += unescape(line[2:])
-        elif line.startswith("< "):
-            heads[-1].back += unescape(line[2:])
+        elif line.startswith(">"):
+            heads[-1].sent += repeated(line[1:])
+        elif line.startswith("<"):
+            heads[-1].back += repeated(line[1:])
         elif line and not line.startswith("#"):
             key, _, value = line.partition(":")
             heads[-1].keys.setdefault(key, []).append(value.removeprefix(" "))
