@@ -365,6 +365,8 @@ typedef struct aiows_conn_options {
 	// With AIOWS_COMPRESSION_DEFLATE only: what a client offers, in order of preference,
 	// or what a server accepts, in order, at most 16, all of one size. NULL: one
 	// configuration that asks for nothing; a client's has AIOWS_WINDOW_ANY.
+	// Raw lines and headers of a request that hold Sec-WebSocket-Extensions are the offer
+	// instead, whatever is said here.
 	const aiows_deflate *deflate;
 	size_t deflate_len;
 } aiows_conn_options;
