@@ -172,7 +172,7 @@ fmt: .venv/.lint ## format every file
 	$(PY) -m ruff format $(PY_FILES)
 	$(PY) -m ruff check --fix $(PY_FILES)
 
-mutate: .venv/.base ## switch off each rule of docs/conformance.md, its tests must notice; two minutes
+mutate: .venv/.base ## switch off each rule of docs/conformance.md, its tests must notice; five minutes
 	go run ./tests/mutate $(ARGS)
 
 # ---------------------------------------------------------------- the rest
