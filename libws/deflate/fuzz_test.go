@@ -104,9 +104,10 @@ func (r *inflateNaive) lengths() (lit, dist []int) {
 		meta[symbol] = r.bits(3)
 	}
 	r.check(meta)
+	code := newNaiveCode(meta)
 	var all []int
 	for len(all) < nlit+ndist {
-		symbol := r.symbol(meta)
+		symbol := r.symbol(&code)
 		switch {
 		case symbol < 16:
 			all = append(all, symbol)
@@ -143,31 +144,43 @@ func (r *inflateNaive) check(lengths []int) {
 	}
 }
 
-// symbol decodes by giving out the codes in order (section 3.2.2).
-func (r *inflateNaive) symbol(lengths []int) int {
-	code := 0
+// naiveCode is the symbols of a code in the order of their codes (section 3.2.2).
+type naiveCode struct {
+	count   [16]int // codes of a length
+	symbols []int
+}
+
+func newNaiveCode(lengths []int) (c naiveCode) {
 	for n := 1; n < 16; n++ {
-		code = code<<1 | r.bits(1)
-		next := 0
-		for shorter := 1; shorter <= n; shorter++ {
-			next <<= 1
-			for symbol, length := range lengths {
-				if length != shorter {
-					continue
-				}
-				if shorter == n && next == code {
-					return symbol
-				}
-				next++
+		for symbol, length := range lengths {
+			if length == n {
+				c.count[n]++
+				c.symbols = append(c.symbols, symbol)
 			}
 		}
+	}
+	return c
+}
+
+// symbol lengthens a code by a bit as long as it is above the last one of its length.
+func (r *inflateNaive) symbol(c *naiveCode) int {
+	code, first, index := 0, 0, 0
+	for n := 1; n < 16; n++ {
+		code |= r.bits(1)
+		if code-first < c.count[n] {
+			return c.symbols[index+code-first]
+		}
+		index += c.count[n]
+		first = (first + c.count[n]) << 1
+		code <<= 1
 	}
 	panic(outcome(bad))
 }
 
 func (r *inflateNaive) block(lit, dist []int) {
+	lits, dists := newNaiveCode(lit), newNaiveCode(dist)
 	for {
-		symbol := r.symbol(lit)
+		symbol := r.symbol(&lits)
 		switch {
 		case symbol < 256:
 			r.put(byte(symbol))
@@ -184,7 +197,7 @@ func (r *inflateNaive) block(lit, dist []int) {
 			extra := i/4 - 1
 			length = 3 + (4+i%4)<<extra + r.bits(extra)
 		}
-		i := r.symbol(dist)
+		i := r.symbol(&dists)
 		if i > 29 {
 			panic(outcome(bad))
 		}
