@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import CTRL_OPCODES, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -34,6 +35,18 @@ TURNS = 2  # of the event loop between two pieces
 
 
 @dataclass(frozen=True)
+class Deflate:
+    """How the peer compresses what it sends (RFC 7692)."""
+
+    bits: int = 15
+    forgets: bool = False
+
+    def parameters(self, sender: str) -> bytes:
+        text = f"permessage-deflate; {sender}_max_window_bits={self.bits}"
+        return (text + f"; {sender}_no_context_takeover" * self.forgets).encode()
+
+
+@dataclass(frozen=True)
 class Stream:
     """What a peer sends: to a server or a client, which takes messages up to limit bytes."""
 
@@ -41,6 +54,7 @@ class Stream:
     octets: bytes
     cuts: tuple[int, ...] = ()
     limit: int = 1 << 20
+    deflate: Deflate | None = None
 
     def pieces(self) -> list[bytes]:
         at = [0, *sorted({cut for cut in self.cuts if 0 < cut < len(self.octets)})]
@@ -102,8 +116,35 @@ class JudgeClient(Judge, ClientProtocol):
     pass
 
 
-def theirs(stream: Stream, own_limit: bool = True) -> Outcome:
-    """Feed stream; without own_limit only messages are limited, after their frames came."""
+class WholeMessages(PerMessageDeflate):
+    """Inflates a message when it is whole."""
+
+    payload: bytes | None = None
+    opcode = Opcode.CONT
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        if frame.opcode in CTRL_OPCODES or (self.payload is None and not frame.rsv1):
+            return frame
+        if self.payload is None or frame.opcode is not Opcode.CONT:
+            self.payload = b""
+        elif frame.rsv1:
+            return frame
+        self.payload += bytes(frame.data)
+        if not frame.fin:
+            return replace(frame, data=b"", rsv1=False)
+        payload, self.payload = self.payload, None
+        whole = super().decode(Frame(Opcode.BINARY, payload, rsv1=True), max_size=max_size)
+        return replace(frame, data=whole.data, rsv1=False)
+
+
+def theirs(stream: Stream, own_limit: bool = True, whole: bool = False) -> Outcome:
+    """
+    Feed stream to websockets.
+
+    Without own_limit only messages are limited, after their frames came; whole inflates
+    them when they are.
+
+    """
     logger = logging.getLogger("differential")
     limit = stream.limit if own_limit else None
     protocol: JudgeServer | JudgeClient
@@ -113,6 +154,9 @@ def theirs(stream: Stream, own_limit: bool = True) -> Outcome:
         uri = parse_uri("ws://h/")
         protocol = JudgeClient(uri, state=State.OPEN, max_size=limit, logger=logger)
     protocol.start(stream.limit)
+    if d := stream.deflate:
+        kind = WholeMessages if whole else PerMessageDeflate
+        protocol.extensions = [kind(d.forgets, False, d.bits, 15)]
     for piece in stream.pieces():
         protocol.receive_data(piece)
     protocol.receive_eof()
@@ -198,10 +242,16 @@ class Endpoints:
             await loop.sock_sendall(
                 peer,
                 b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Key: " + KEY + b"\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                b"Sec-WebSocket-Key: "
+                + KEY
+                + b"\r\nSec-WebSocket-Version: 13\r\n"
+                + (extensions(d.parameters("client")) if (d := stream.deflate) else b"")
+                + b"\r\n",
             )
             head, early = await read_head(peer)
             assert head.startswith(b"HTTP/1.1 101 "), head
+            for word in d.parameters("client").split(b"; ") if d else ():
+                assert word in head, head
             written = early + await exchange(peer, stream)
         outcome = await self._waiting.get()
         outcome.pongs, outcome.code = read_frames(written)
@@ -228,12 +278,20 @@ class Endpoints:
             await loop.sock_sendall(
                 peer,
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n",
+                b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
+                + accept
+                + b"\r\n"
+                + (extensions(d.parameters("server")) if (d := stream.deflate) else b"")
+                + b"\r\n",
             )
             written = await exchange(peer, stream)
         await task
         outcome.pongs, outcome.code = read_frames(written)
         return outcome
+
+
+def extensions(value: bytes) -> bytes:
+    return b"Sec-WebSocket-Extensions: " + value + b"\r\n"
 
 
 async def read_head(peer: socket.socket) -> tuple[bytes, bytes]:
@@ -290,6 +348,12 @@ def high_bit(stream: Stream, a: Outcome, b: Outcome) -> bool:
     return a.code == 1002 and "most significant bit" in a.rule and is_prefix(a, b)
 
 
+def excused(stream: Stream, a: Outcome, b: Outcome, *but: str) -> bool:
+    return same(a, b) or any(
+        d.applies(stream, a, b) for d in DIFFERENCES if d.name not in (*but, "at once")
+    )
+
+
 def header_before_size(stream: Stream, a: Outcome, b: Outcome) -> bool:
     if a.code != 1002 or b.code != 1009:
         return False
@@ -301,8 +365,27 @@ def control_in_limit(stream: Stream, a: Outcome, b: Outcome) -> bool:
     if b.code != 1009:
         return False
     more = theirs(stream, own_limit=False)
-    others = [d for d in DIFFERENCES if d.applies is not control_in_limit]
-    return same(a, more) or any(d.applies(stream, a, more) for d in others)
+    return excused(stream, a, more, "control frames have no part in the limit")
+
+
+def whole_messages(stream: Stream, a: Outcome, b: Outcome) -> bool:
+    if stream.deflate is None or b.code is None:
+        return False
+    more = theirs(stream, own_limit=False, whole=True)
+    limits = "control frames have no part in the limit"
+    return excused(stream, a, more, "whole messages are inflated", limits)
+
+
+def bad_data(stream: Stream, a: Outcome, b: Outcome) -> bool:
+    if a.code != 1007 or not a.rule.startswith("compressed message"):
+        return False
+    return (
+        b.code == 1002 and "decompression failed" in b.rule and is_prefix(a, b) and is_prefix(b, a)
+    )
+
+
+def message_in_a_block(stream: Stream, a: Outcome, b: Outcome) -> bool:
+    return a.code == 1007 and "ends inside a block" in a.rule and is_prefix(a, b)
 
 
 def close_in_message(stream: Stream, a: Outcome, b: Outcome) -> bool:
@@ -362,6 +445,27 @@ DIFFERENCES = [
         "a code that may not be sent and a reason that is not UTF-8: aiows judges the code first",
         close_with_two_faults,
         Stream(False, b"\x88\x03\x00\x03\xe8"),
+    ),
+    Difference(
+        "bad data",
+        "RFC 7692 names no close code for what cannot be inflated: aiows says 1007, data that "
+        "does not fit its type, websockets 1002",
+        bad_data,
+        Stream(False, b"\xc1\x01\x06", deflate=Deflate()),
+    ),
+    Difference(
+        "a message that ends inside a block",
+        "RFC 7692 7.2.1: a message is flushed to the border of a byte; websockets takes what "
+        "it can inflate, and the rest with the next message",
+        message_in_a_block,
+        Stream(False, b"\xc2\x02\xf2\x48", deflate=Deflate()),
+    ),
+    Difference(
+        "whole messages are inflated",
+        "aiows inflates a message when its last frame came, websockets each frame: of an "
+        "unfinished one it says more",
+        whole_messages,
+        Stream(False, b"\x41\x01\x06", deflate=Deflate()),
     ),
     Difference(
         "at once",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from differential import DIFFERENCES, Difference, Endpoints, Stream, explain
+from differential import DIFFERENCES, Deflate, Difference, Endpoints, Stream, explain
 
 EXAMPLES = int(os.environ.get("AIOWS_DIFFERENTIAL", "400"))
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -35,12 +36,21 @@ def frame(opcode: int, payload: bytes, fin: bool, key: bytes | None, rsv: int = 
 def streams(draw: st.DrawFn) -> Stream:
     """Draw messages whole and in fragments, control frames between them, and some damage."""
     to_server = draw(st.booleans())
+    deflate = draw(st.one_of(st.none(), st.builds(Deflate, st.integers(9, 15), st.booleans())))
     octets = b""
+    compressor = zlib.compressobj(wbits=-deflate.bits) if deflate else None
 
-    def put(opcode: int, payload: bytes, fin: bool = True) -> None:
+    def pack(payload: bytes) -> bytes:
+        nonlocal compressor
+        assert deflate is not None
+        if deflate.forgets or compressor is None:
+            compressor = zlib.compressobj(draw(st.sampled_from([0, 1, 9])), wbits=-deflate.bits)
+        return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+    def put(opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> None:
         nonlocal octets
         key = draw(st.binary(min_size=4, max_size=4)) if to_server else None
-        octets += frame(opcode, payload, fin, key)
+        octets += frame(opcode, payload, fin, key, rsv)
 
     def control() -> None:
         opcode = draw(st.sampled_from([PING, PONG, PING, PONG, CLOSE]))
@@ -55,16 +65,21 @@ def streams(draw: st.DrawFn) -> Stream:
             continue
         opcode = draw(st.sampled_from([TEXT, TEXT, BINARY]))
         payload = draw(payloads if opcode == BINARY else st.one_of(texts, texts, payloads))
+        packed = deflate is not None and draw(st.integers(0, 3)) > 0
+        if packed:
+            payload = pack(payload)
         cuts = draw(st.lists(st.integers(0, len(payload)), max_size=3).map(sorted))
         parts = [payload[a:b] for a, b in zip([0, *cuts], [*cuts, len(payload)], strict=True)]
         for i, part in enumerate(parts):
-            put(opcode if i == 0 else 0, part, i == len(parts) - 1)
+            rsv = 4 if packed and i == 0 else 0
+            put(opcode if i == 0 else 0, part, i == len(parts) - 1, rsv)
             if i < len(parts) - 1 and draw(st.integers(0, 5)) == 0:
                 control()
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
         octets = draw(damaged(octets))
     cuts = tuple(draw(st.lists(st.integers(1, max(1, len(octets) - 1)), max_size=5)))
-    return Stream(to_server, octets, cuts, draw(st.sampled_from([1 << 20, 1 << 20, 60])))
+    limit = draw(st.sampled_from([1 << 20, 1 << 20, 60]))
+    return Stream(to_server, octets, cuts, limit, deflate)
 
 
 @st.composite
