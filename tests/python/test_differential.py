@@ -110,6 +110,8 @@ def test_same_as_websockets() -> None:
             max_examples=EXAMPLES,
             deadline=None,
             database=None,
+            # `make test` gives the same streams each time, `make differential` others.
+            derandomize="AIOWS_DIFFERENTIAL" not in os.environ,
             suppress_health_check=list(HealthCheck),
         )
         @given(streams())
