@@ -14,12 +14,12 @@ static int32_t deflate_options(conn_in *in, const aiows_deflate *deflate, aiows_
 	uint32_t step = deflate->size;
 	for (size_t i = 0; i < n; i++) {
 		const aiows_deflate *d = (const aiows_deflate *)((const char *)deflate + i * step);
+		if (d->size != step)
+			return error_set(e, AIOWS_ERR_ARGUMENT,
+			                 "size of deflate[%zu] is %u, expected %u, as before", i,
+			                 d->size, step);
 		int32_t rc =
 			sized_in(&in->deflate[i], sizeof in->deflate[i], d, "aiows_deflate", e);
-		if (rc == AIOWS_OK && d->size != step)
-			rc = error_set(e, AIOWS_ERR_ARGUMENT,
-			               "size of deflate[%zu] is %u, expected %u, as before", i,
-			               d->size, step);
 		if (rc != AIOWS_OK)
 			return rc;
 	}
