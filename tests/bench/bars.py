@@ -46,4 +46,12 @@ BARS = (
     Bar("serve/256/500", "picows", 0.9),
     Bar("idle/5000", None, 8.0, number="connection_kib"),
     Bar("handshakes", "picows", 1.2, number="per_second", at_least=True),
+    Bar("json/128", "websockets", 0.6),
+    Bar("json/128", "websockets", 1.25, number="sent_bytes"),
+    Bar("json/1024", "websockets", 0.6),
+    Bar("json/1024", "websockets", 1.1, number="sent_bytes"),
+    Bar("json/16384", "websockets", 0.6),
+    Bar("json/16384", "websockets", 1.1, number="sent_bytes"),
+    Bar("exchanged/2000", None, 48.0, number="connection_kib"),
+    Bar("exchanged/2000/c", None, 40.0, number="connection_kib"),
 )

@@ -197,7 +197,7 @@ def _servers() -> Iterator[Cell]:
 
 def cells() -> list[Cell]:
     """Return every cell, those that bars judge first."""
-    found = [*_clients(), *_servers()]
+    found = [*_clients(), *_compressed(), *_servers()]
     names = {cell.name for cell in found}
     assert len(names) == len(found), "two cells have one name"
     assert names >= BAR_CELLS, f"no cell for the bars of {BAR_CELLS - names}"

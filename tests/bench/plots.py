@@ -236,6 +236,7 @@ PLOTS: dict[str, Callable[[Results], Figure]] = {
     "echo": echo,
     "flood": flood,
     "serve": serve,
+    "compression": compression,
     "memory": memory,
     "latency": latency,
     "bars": bars,

@@ -17,9 +17,10 @@ BENCH = ROOT / "tests" / "bench"
 RESULTS = ROOT / "docs" / "bench" / "results.json"
 
 # Each scenario, API and library, ws and wss, asyncio and uvloop, at least once.
-EVERYONE = ["echo/256/1/await", "flood/128/iterate", "serve/256/20", "import"]
+EVERYONE = ["echo/256/1/await", "flood/128/iterate", "serve/256/20", "import", "json/1024"]
 RIVALS = ["echo/256/10/callback", "flood/8192/callback/wss", "serve/256/20/wss", "idle/5000"]
 RIVALS += ["serve/256/20/callback", "handshakes", "echo/256/10/callback/uvloop"]
+RIVALS += ["exchanged/2000", "exchanged/2000/c"]
 
 
 def bench(*arguments: object) -> str:
@@ -73,6 +74,7 @@ def planted(tmp_path: Path, name: str, ours: float, number: str = "cpu_us") -> P
         ("flood/8192/iterate", "cpu_us", 1.0, 2.0, 1),
         ("idle/5000", "connection_kib", 8.0, 1.0, 1),
         ("handshakes", "per_second", 1.2, 2.0, -1),
+        ("exchanged/2000", "connection_kib", 48.0, 1.0, 1),
     ],
 )
 def test_gate_names_the_bar_that_is_missed(

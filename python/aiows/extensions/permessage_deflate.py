@@ -72,10 +72,10 @@ class ClientPerMessageDeflateFactory(_Factory):
             connection that was sent compressed messages keeps the last 32 KiB.
         client_max_window_bits: The same for our messages, 9 to 15; True
             lets the server choose, None does not.
-        compress_settings: ``level``, 1 (fast) to 9, or -1 for the core's own
-            choice, which is fast; ``memLevel``, 1 to 9: the history that
-            each message is compressed against, ``1024 * 2 ** (memLevel - 5)``
-            bytes of what was sent before, 1 KiB by default. A longer one makes
+        compress_settings: ``level``, 1 (fast) to 9, or -1 for 5; ``memLevel``,
+            1 to 9: the history that each message is compressed against,
+            ``1024 * 2 ** (memLevel - 5)`` bytes of what was sent before, 1 KiB
+            by default. A longer one makes
             small messages smaller and costs time and memory.
 
     Raises:

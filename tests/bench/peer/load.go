@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -20,9 +19,7 @@ import (
 type client struct {
 	gws.BuiltinEventHandler
 	socket  *gws.Conn
-	ticks   *ticks // of messages that are distinct, nil for always the same one
 	message []byte
-	size    int
 	left    int
 	sent    time.Time
 	times   []time.Duration
@@ -30,20 +27,15 @@ type client struct {
 }
 
 func (c *client) send() error {
-	opcode := gws.OpcodeBinary
-	if c.ticks != nil {
-		opcode = gws.OpcodeText
-		c.message = c.ticks.append(c.message[:0], c.size)
-	}
 	c.sent = time.Now()
-	return c.socket.WriteMessage(opcode, c.message)
+	return c.socket.WriteMessage(gws.OpcodeBinary, c.message)
 }
 
 func (c *client) OnMessage(_ *gws.Conn, message *gws.Message) {
 	defer message.Close()
 	c.times = append(c.times, time.Since(c.sent))
 	c.left--
-	if (c.left == 0 || c.ticks != nil) && !bytes.Equal(message.Bytes(), c.message) {
+	if c.left == 0 && !bytes.Equal(message.Bytes(), c.message) {
 		c.done <- fmt.Errorf("an echo of %d bytes differs from what was sent", message.Data.Len())
 	} else if c.left == 0 {
 		c.done <- nil
@@ -58,10 +50,9 @@ func (c *client) OnClose(_ *gws.Conn, err error) {
 
 // begin has the connection exchange count messages of size bytes.
 func (c *client) begin(count, size int) error {
-	if c.size != size && c.ticks == nil {
+	if len(c.message) != size {
 		c.message = payload(size)
 	}
-	c.size = size
 	c.left = count
 	c.times = make([]time.Duration, 0, count)
 	return c.send()
@@ -98,19 +89,12 @@ func (g *generator) open(count, atOnce int) (summary, error) {
 				option := g.option
 				// One value for the echoes, one for the end.
 				c := &client{done: make(chan error, 2)}
-				if g.option.PermessageDeflate.Enabled {
-					c.ticks = newTicks(uint64(i))
-				}
-				socket, answer, err := gws.NewClient(c, &option)
+				socket, _, err := gws.NewClient(c, &option)
 				if err != nil {
 					failure.Store(fmt.Errorf("connection %d: %w", i+1, err))
 					return
 				}
 				times[i] = time.Since(started)
-				if c.ticks != nil && answer.Header.Get("Sec-WebSocket-Extensions") == "" {
-					failure.Store(errors.New("the server does not compress"))
-					return
-				}
 				c.socket = socket
 				opened[i] = c
 			}
@@ -159,6 +143,13 @@ func load(arguments []string) error {
 	if flags.NArg() != 1 {
 		return fmt.Errorf("usage: peer load [-certificate DIR] [-compress] URI")
 	}
+	if *compress {
+		e, err := newExchanger(flags.Arg(0))
+		if err != nil {
+			return err
+		}
+		return obey(e.open, e.echo)
+	}
 	g := &generator{option: gws.ClientOption{
 		Addr: flags.Arg(0), HandshakeTimeout: time.Minute, Logger: silent{},
 	}}
@@ -169,9 +160,11 @@ func load(arguments []string) error {
 		}
 		g.option.TlsConfig = config
 	}
-	if *compress {
-		g.option.PermessageDeflate = compression
-	}
+	return obey(g.open, g.echo)
+}
+
+// obey runs the commands on standard input.
+func obey(open, echo func(first, second int) (summary, error)) error {
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var verb string
@@ -183,9 +176,9 @@ func load(arguments []string) error {
 		var err error
 		switch verb {
 		case "open":
-			found, err = g.open(first, second)
+			found, err = open(first, second)
 		case "echo":
-			found, err = g.echo(first, second)
+			found, err = echo(first, second)
 		default:
 			err = fmt.Errorf("command %q, expected open or echo", lines.Text())
 		}

@@ -27,7 +27,10 @@ func newTicks(seed uint64) *ticks {
 	return t
 }
 
-// append adds a message that has about size bytes.
+// tradeLen is the most that a trade takes, with what follows it.
+const tradeLen = 128
+
+// append adds a message of about size bytes, of no more from 200 on.
 func (t *ticks) append(b []byte, size int) []byte {
 	begin := len(b)
 	if size < 200 { // one trade and nothing around it
@@ -37,7 +40,7 @@ func (t *ticks) append(b []byte, size int) []byte {
 	b = append(b, `{"type":"trades","sequence":`...)
 	b = strconv.AppendInt(b, int64(t.number), 10)
 	b = append(b, `,"data":[`...)
-	for first := true; len(b)-begin < size-64; first = false {
+	for first := true; first || len(b)-begin+tradeLen <= size; first = false {
 		if !first {
 			b = append(b, ',')
 		}
