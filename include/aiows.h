@@ -343,7 +343,7 @@ typedef struct aiows_deflate {
 					// AIOWS_WINDOW_ANY too
 	int32_t level;   // 1 (fastest) to 9 (smallest) for what is sent; 0: the default
 	int32_t history; // bytes of sent text that prime the compressor, at most 32768;
-			 // 0: the default, 1024
+			 // 0: the default, 1536
 } aiows_deflate;
 
 // aiows_conn_options hold for connections of both roles. Times are

@@ -26,7 +26,7 @@ func BenchmarkSender(b *testing.B) {
 	for _, size := range benchSizes {
 		texts := distinct(size)
 		for _, level := range []int{1, 2, 3, 4, 5, 6} {
-			for _, history := range []int{1 << 10, 2 << 10, 4 << 10} {
+			for _, history := range []int{1 << 10, 1536, 2 << 10, 4 << 10} {
 				b.Run(fmt.Sprintf("%d/level %d/history %d", size, level, history), func(b *testing.B) {
 					c := Config{Level: level, History: history}
 					s := NewSender(c.agreement(parameters{}), true, newHeap())

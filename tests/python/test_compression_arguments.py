@@ -110,14 +110,14 @@ def test_server_cannot_leave_its_choice_to_itself() -> None:
     ("settings", "level", "history"),
     [
         (None, 0, 0),
-        ({}, 0, 1024),
-        ({"level": -1}, 0, 1024),
-        ({"level": 1}, 1, 1024),
-        ({"level": 9, "memLevel": 5}, 9, 1024),
-        ({"memLevel": 1}, 0, 64),
-        ({"memLevel": 4}, 0, 512),
-        ({"memLevel": 8}, 0, 8192),
-        ({"memLevel": 9}, 0, 16384),
+        ({}, 0, 1536),
+        ({"level": -1}, 0, 1536),
+        ({"level": 1}, 1, 1536),
+        ({"level": 9, "memLevel": 5}, 9, 1536),
+        ({"memLevel": 1}, 0, 96),
+        ({"memLevel": 4}, 0, 768),
+        ({"memLevel": 8}, 0, 12288),
+        ({"memLevel": 9}, 0, 24576),
     ],
 )
 def test_settings_for_the_core(factory: Any, settings: Any, level: int, history: int) -> None:
@@ -149,7 +149,7 @@ def test_what_the_core_is_told() -> None:
             "server_max_window_bits": 9,
             "client_max_window_bits": 15,
             "level": 3,
-            "history": 1024,
+            "history": 1536,
         }
     ]
     for nothing in (None, [], ()):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 __all__ = ["ClientPerMessageDeflateFactory", "ServerPerMessageDeflateFactory"]
 
 _ANY_WINDOW = -1  # AIOWS_WINDOW_ANY: the parameter without a value
-_HISTORY = 1024
+_HISTORY = 1536
 _MEM_LEVEL = 5
 
 
@@ -74,9 +74,9 @@ class ClientPerMessageDeflateFactory(_Factory):
             lets the server choose, None does not.
         compress_settings: ``level``, 1 (fast) to 9, or -1 for 5; ``memLevel``,
             1 to 9: the history that each message is compressed against,
-            ``1024 * 2 ** (memLevel - 5)`` bytes of what was sent before, 1 KiB
-            by default. A longer one makes
-            small messages smaller and costs time and memory.
+            ``1536 * 2 ** (memLevel - 5)`` bytes of what was sent before, 1.5
+            KiB by default. A longer one makes messages smaller that resemble
+            older ones, and costs time and memory.
 
     Raises:
         TypeError, ValueError: An argument that cannot be used.

@@ -27,10 +27,10 @@ func newTicks(seed uint64) *ticks {
 	return t
 }
 
-// tradeLen is the most that a trade takes, with what follows it.
-const tradeLen = 128
+// tradeLen is about what a trade takes, with what follows it.
+const tradeLen = 126
 
-// append adds a message of about size bytes, of no more from 200 on.
+// append adds a message of size bytes, give or take half a trade from 200 on.
 func (t *ticks) append(b []byte, size int) []byte {
 	begin := len(b)
 	if size < 200 { // one trade and nothing around it
@@ -40,7 +40,7 @@ func (t *ticks) append(b []byte, size int) []byte {
 	b = append(b, `{"type":"trades","sequence":`...)
 	b = strconv.AppendInt(b, int64(t.number), 10)
 	b = append(b, `,"data":[`...)
-	for first := true; first || len(b)-begin+tradeLen <= size; first = false {
+	for first := true; first || len(b)-begin+tradeLen/2 <= size; first = false {
 		if !first {
 			b = append(b, ',')
 		}
