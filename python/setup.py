@@ -23,6 +23,8 @@ HERE = Path(__file__).resolve().parent
 # The repository's root; an unpacked sdist has everything in one folder.
 ROOT = HERE if (HERE / "go.mod").is_file() else HERE.parent
 LIBRARY = "libaiows.so"
+NOTICE = "NOTICE"  # the licences of what the library contains that is not ours
+MODULES = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}"
 
 
 def check_platform() -> None:
@@ -35,6 +37,26 @@ def check_platform() -> None:
         )
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         sys.exit("libaiows does not support free-threaded builds of Python yet; use a regular one")
+
+
+def notice(go: Path, environment: dict[str, str]) -> str:
+    """Return the licence texts of Go and of every module that is linked in."""
+
+    def answer(*arguments: str) -> str:
+        command = [str(go), *arguments]
+        return subprocess.run(
+            command, check=True, env=environment, cwd=ROOT / "capi", capture_output=True, text=True
+        ).stdout.strip()
+
+    listed = answer("list", "-buildvcs=false", "-deps", "-f", MODULES, ".")
+    modules = dict(line.split("\t") for line in sorted(set(listed.split("\n"))) if line)
+    # Go's own is that of its authors' modules, and packages of Go may come without.
+    go_authors = next(folder for name, folder in modules.items() if "golang.org/x/sys" in name)
+    parts = {f"Go {answer('env', 'GOVERSION').removeprefix('go')}": go_authors, **modules}
+    texts = [
+        f"{name}\n\n{Path(folder, 'LICENSE').read_text().strip()}" for name, folder in parts.items()
+    ]
+    return f"\n\n{'-' * 72}\n\n".join(texts) + "\n"
 
 
 class BuildLibrary(Command):
@@ -78,12 +100,14 @@ class BuildLibrary(Command):
         fresh = target.with_name(f".{LIBRARY}.new")
         shutil.copy(built, fresh)
         os.replace(fresh, target)
+        target.with_name(NOTICE).write_text(notice(go, environment))
 
     def get_source_files(self) -> list[str]:
         return []  # the sdist below copies them: they are outside of this folder
 
     def get_outputs(self) -> list[str]:
-        return [str(self._target())]
+        target = self._target()
+        return [str(target), str(target.with_name(NOTICE))]
 
     def get_output_mapping(self) -> dict[str, str]:
         return {}

@@ -18,7 +18,8 @@ def expected_names() -> set[str]:
         for pattern in ("*.py", "*.pyi")
         for path in package.rglob(pattern)
     }
-    names = {f"aiows/{name}" for name in sources | {"py.typed", "_core.abi3.so", "libaiows.so"}}
+    built = {"_core.abi3.so", "libaiows.so", "NOTICE"}
+    names = {f"aiows/{name}" for name in sources | built | {"py.typed"}}
     metadata = [
         "METADATA",
         "RECORD",
@@ -37,6 +38,18 @@ def names_in(wheel: Path) -> set[str]:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert names_in(wheel) == expected_names()
+
+
+def test_notice_has_the_licence_of_all_that_is_linked(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        parts = archive.read("aiows/NOTICE").decode().split(f"\n\n{'-' * 72}\n\n")
+    licences = dict(part.split("\n\n", 1) for part in parts)
+    linked = run("go", "version", "-m", ROOT / "build" / "libaiows.so").stdout.split("\n")
+    modules = {" ".join(line.split()[1:3]) for line in linked if line.startswith("\tdep")}
+    assert any(name.startswith("github.com/klauspost/compress ") for name in modules)
+    assert {name for name in licences if not name.startswith("Go ")} == modules
+    assert len(licences) == len(modules) + 1
+    assert all("Copyright" in text for text in licences.values())
 
 
 def test_tag_names_the_headers_it_was_built_with(wheel: Path) -> None:
