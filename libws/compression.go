@@ -240,13 +240,9 @@ func (c *Conn) packedMessage(op wire.Opcode, payload []byte, b *batch) bool {
 
 // failDeflate fails the connection over a compressed message.
 func (c *Conn) failDeflate(e *deflate.Error) {
-	code := CodeProtocol
-	switch e {
-	case deflate.ErrMemory:
+	if e == deflate.ErrMemory {
 		c.failMemory()
 		return
-	case deflate.ErrTooBig:
-		code = CodeTooBig
 	}
-	c.fail(e.Code, &Error{Code: code, Text: e.Error(), CloseCode: uint16(e.Code)})
+	c.failRule(e.Code, e.Error())
 }

@@ -347,6 +347,34 @@ func TestCompressedFailures(t *testing.T) {
 	}
 }
 
+// TestAnswerBeforeCompressedFailure: messages in front of one that cannot be inflated can
+// be answered, though all of it came in one segment.
+func TestAnswerBeforeCompressedFailure(t *testing.T) {
+	inBothRolesCompressed(t, nil, func(h *host, c *Conn, k *packer) {
+		stream := bytes.Repeat(k.frame(wire.OpText, true, []byte("ask")), 3)
+		k.write(append(stream, k.first(wire.OpText, true, []byte{6})...))
+		for range 3 {
+			h.until(EventMessage, 1)
+			if _, err := c.Send(Text, 0, []byte("answer")); err != nil {
+				k.t.Fatal(err)
+			}
+		}
+		h.async("the answers", func() {
+			for range 3 {
+				if text, _ := k.message(); string(text) != "answer" {
+					k.t.Errorf("got %q", text)
+				}
+			}
+			k.expectClose(1007)
+			k.socket.Close()
+		})
+		h.until(EventClosed, 1)
+		if err := c.Err(); err == nil || err.Text != deflate.ErrBlockType.Error() {
+			k.t.Errorf("error %+v", err)
+		}
+	})
+}
+
 // TestExactLimitCompressed: the limit is for the message, compressed or not.
 func TestExactLimitCompressed(t *testing.T) {
 	limit := func(o *ConnOptions) { o.MaxMessageSize = 5000 }

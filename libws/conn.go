@@ -331,7 +331,7 @@ func (c *Conn) tell(now int64, b *batch) {
 		if c.justTold() {
 			return
 		}
-		c.failWire(broken)
+		c.failBroken(broken)
 	}
 	if len(c.reader.rest) > 0 {
 		if c.held() && c.park() {

@@ -233,19 +233,27 @@ func (c *Conn) controlFrame(op wire.Opcode, payload []byte, b *batch) {
 	}
 }
 
-// failWire fails the connection over a rule the peer broke. When this Poll tells
-// messages that came before, it does so in the next one: the host may answer them.
-func (c *Conn) failWire(e *wire.Error) {
+// failWire fails the connection over a rule of frames.
+func (c *Conn) failWire(e *wire.Error) { c.failRule(e.Code, e.Error()) }
+
+// failRule fails the connection over a rule the peer broke.
+func (c *Conn) failRule(closeCode wire.CloseCode, text string) {
+	code := CodeProtocol
+	if closeCode == wire.CloseMessageTooBig {
+		code = CodeTooBig
+	}
+	c.failBroken(&Error{Code: code, Text: text, CloseCode: uint16(closeCode)})
+}
+
+// failBroken fails the connection. When this Poll tells messages that came before, it
+// does so in the next one: the host may answer them.
+func (c *Conn) failBroken(e *Error) {
 	if c.justTold() {
 		c.reader.broken, c.reader.discard, c.reader.more = e, true, false
 		return
 	}
 	c.reader.broken = nil
-	code := CodeProtocol
-	if e.Code == wire.CloseMessageTooBig {
-		code = CodeTooBig
-	}
-	c.fail(e.Code, &Error{Code: code, Text: e.Error(), CloseCode: uint16(e.Code)})
+	c.fail(wire.CloseCode(e.CloseCode), e)
 }
 
 // justTold reports that the host does not have the newest message yet.

@@ -53,9 +53,9 @@ type reader struct {
 	ahead   *ahead // what follows rest
 	stopped bool   // the queue is full: the socket is not read
 
-	discard bool        // after the peer's Close or a broken rule: bytes no longer matter
-	told    uint64      // the Poll that told the newest message
-	broken  *wire.Error // the rule that what followed this message broke
+	discard bool   // after the peer's Close or a broken rule: bytes no longer matter
+	told    uint64 // the Poll that told the newest message
+	broken  *Error // over the rule that what followed this message broke
 	eof     bool
 	more    bool   // TLS may hold decrypted bytes
 	sealed  []byte // ciphertext read and not yet decrypted
