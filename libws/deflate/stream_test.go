@@ -51,15 +51,14 @@ func (b *blocks) Grow(full []byte) []byte {
 	return grown
 }
 
-// strict is an inflater of another make that sees only the window: it is read in steps
-// of 64 bytes, and each step starts with a new decoder that knows window bytes.
+// strict is an inflater of another make, Go's, that holds the sender to its window.
 type strict struct {
 	window int
 	past   []byte
 }
 
-// message decodes one message. Go's decoder takes any distance up to 32 KiB, so that
-// each step gets the window alone: whatever lies before is gone and fails.
+// message decodes one message. Go's decoder takes any distance up to 32 KiB, so each one
+// is looked at by itself.
 func (s *strict) message(payload []byte) ([]byte, error) {
 	whole := append(bytes.Clone(payload), 0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff)
 	out, err := io.ReadAll(flate.NewReaderDict(bytes.NewReader(whole), s.past))
