@@ -341,9 +341,8 @@ typedef struct aiows_deflate {
 	int32_t server_max_window_bits; // 8 to 15: of the server's window; 0: not said
 	int32_t client_max_window_bits; // 8 to 15: of the client's; 0: not said, in an offer
 					// AIOWS_WINDOW_ANY too
-	int32_t level;   // 1 (fastest) to 9 (smallest) for what is sent;
-				// 0: the default, 5. What is longer than a window below 15
-				// bits is compressed at one level
+	int32_t level;   // 1 (fastest) to 9 (smallest) for what is sent; 0: the default, 5.
+			 // What is longer than a window below 15 bits has but one level
 	int32_t history; // bytes of sent text that prime the compressor, at most 32768;
 			 // 0: the default, 1536
 } aiows_deflate;

@@ -489,13 +489,13 @@ func TestWindowsAreFreed(t *testing.T) {
 		_, inHeap := h.heap.sizes()
 		return int(h.loop.Stats().BlockBytes) - inHeap
 	}
-	if blocks, _ := h.heap.sizes(); pages() != 32<<10 || blocks[1<<10] != 1 {
+	if blocks, _ := h.heap.sizes(); pages() != 32<<10 || blocks[deflate.DefaultHistory] != 1 {
 		t.Errorf("%d bytes of pages, blocks by size %v, expected one window and one history", pages(), blocks)
 	}
 	c.Free()
 	_ = s.Abort()
 	h.until(EventClosed, 2)
-	if blocks, _ := h.heap.sizes(); pages() != 0 || blocks[1<<10] != 0 {
+	if blocks, _ := h.heap.sizes(); pages() != 0 || blocks[deflate.DefaultHistory] != 0 {
 		t.Errorf("%d bytes of pages, blocks by size %v, expected no window", pages(), blocks)
 	}
 }
