@@ -145,6 +145,10 @@ def test_fault(name: str, server: ServerProcess, bystander: RawClient) -> None:
         assert client.frame() == (TEXT, b"before")
         client.send(octets)
         opcode, payload = client.frame()
+        # A message that is complete before the fault may be answered.
+        if name == "continuation-after-the-end" and opcode == TEXT:
+            assert payload == b"part"
+            opcode, payload = client.frame()
         rest = client.rest()
     # The reason is for people to read, so any will do.
     assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, code)
