@@ -27,8 +27,8 @@ func main() {}
 func init() {
 	// Payloads live in C, so the Go heap is small, and a message allocates nothing; an
 	// opening does. With 400 each of 2,000 compressing connections took 3 KiB more, with
-	// 100 a server opened a fifth less a second (tests/bench).
-	debug.SetGCPercent(200)
+	// 100 a server opened a sixth less a second than with 200 (tests/bench).
+	debug.SetGCPercent(150)
 	debug.SetMemoryLimit(memoryLimit(uint64(C.gate_memory())))
 	// A call into Go waits 10 to 50 ms while every P computes, as in a storm of TLS
 	// handshakes. With more of them than cores the kernel shares the cores out, and
