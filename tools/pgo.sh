@@ -24,6 +24,7 @@ for cell in $cells; do
 		exit 1
 	}
 done
-go tool pprof -proto "$made"/profiles/*.prof > "$made/default.pgo" 2> "$made/log"
-go tool pprof -top -nodecount 15 "$made/default.pgo"
+# Symbolizing again would put names of the binaries at hand in the place of those recorded.
+go tool pprof -symbolize=none -proto "$made"/profiles/*.prof > "$made/default.pgo" 2> "$made/log"
+go tool pprof -symbolize=none -top -nodecount 15 "$made/default.pgo"
 mv -- "$made/default.pgo" "$root/capi/default.pgo"
