@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _listening
+from ._connector import check_ssl_type
 from ._opening import Opening, origin_list
 from ._options import (
     LoggerLike,
@@ -25,7 +26,6 @@ from ._options import (
     text,
 )
 from ._server import Handler, Server, ServerConnection, Settings
-from .client import check_ssl_type
 from .version import __version__
 
 if TYPE_CHECKING:
