@@ -7,8 +7,8 @@ in the children.
 
 from __future__ import annotations
 
-import atexit
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -41,10 +41,7 @@ def load() -> None:
             return
         _check_limits()
         _core.load(os.fspath(_PATH))
-        from . import _loop
-
         os.register_at_fork(after_in_child=_after_fork)
-        atexit.register(_loop.close_all)
         _loaded = True
 
 
@@ -76,6 +73,7 @@ def _after_fork() -> None:
     # stays loaded and answers every call with an error from now on.
     global _lock
     _lock = threading.Lock()
-    from . import _loop
-
-    _loop.after_fork()
+    # Only a program that uses asyncio has imported this one.
+    loops = sys.modules.get("aiows._loop")
+    if loops is not None:
+        loops.after_fork()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
 import os
 import select
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 EXIT_LIMIT = 0.2
 
 _lock = threading.Lock()
+_exit_watched = False
 # Weak both ways: a driver lives as long as its asyncio loop watches it.
 _drivers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Driver]] = (
     weakref.WeakKeyDictionary()
@@ -169,6 +171,7 @@ def current() -> Driver:
     if driver is not None:
         return driver
     _library.load()
+    _watch_exit()
     with _lock:
         closed = [found for found in _living() if found.loop.is_closed()]
     for found in closed:
@@ -177,6 +180,15 @@ def current() -> Driver:
     with _lock:
         _drivers[loop] = weakref.ref(driver)
     return driver
+
+
+def _watch_exit() -> None:
+    # With the first one, so that it runs before what was registered earlier.
+    global _exit_watched
+    with _lock:
+        if not _exit_watched:
+            _exit_watched = True
+            atexit.register(close_all)
 
 
 def _living() -> list[Driver]:

@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from . import _core, _listening, _loop
+from ._control import check_close
 from ._errors import CLOSED, HANDSHAKE, STATE, call_error
 from ._opening import Opening, answer_fields, plain_response
 from ._options import ConnectionOptions, LoggerLike
 from .close_codes import CloseCode
-from .connection import Connection, State, check_close
+from .connection import Connection, State
 from .exceptions import ConnectionClosed
 from .http11 import Response
 

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import enum
 import logging
 import os
 import time
-import weakref
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 from . import _core
-from ._errors import call_error, closed_cause, request_of, response_of
+from ._control import check_close, control_payload
+from ._description import Description
+from ._errors import call_error
 from ._options import ConnectionOptions, LoggerLike
-from .close_codes import OK_CLOSE_CODES, Close, CloseCode
-from .exceptions import (
-    ConcurrencyError,
-    ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
-    ProtocolError,
-)
+from ._types import Data, DataLike, State
+from .close_codes import Close, CloseCode
+from .exceptions import ConcurrencyError
 from .http11 import Request, Response
 
 if TYPE_CHECKING:
@@ -33,28 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Data", "DataLike", "State"]
 
-Data: TypeAlias = str | bytes
-"""A message received: str for text, bytes for binary."""
-
-DataLike: TypeAlias = str | bytes | bytearray | memoryview
-"""A message to send."""
-
-_core.set_closed_ok(ConnectionClosedOK)
-
 _PEER_FIRST = 4  # AIOWS_EVF_PEER
-_NOT_ON_WIRE = frozenset({1004, 1005, 1006})
 
 
-class State(enum.IntEnum):
-    """State of a connection (RFC 6455)."""
-
-    CONNECTING = 0
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
-
-
-class Connection(_core.Connection):
+class Connection(Description, _core.Connection):
     """
     A WebSocket connection on an asyncio loop.
 
@@ -160,71 +137,9 @@ class Connection(_core.Connection):
     # Attributes
 
     @property
-    def id(self) -> uuid.UUID:
-        """A random identifier, for logs."""
-        if self._id is None:
-            import uuid
-
-            self._id = uuid.uuid4()
-        return self._id
-
-    @property
-    def logger(self) -> logging.LoggerAdapter[Any]:
-        """Logger that adds this connection to records as their attribute ``websocket``."""
-        if self._logger is None:
-            self._logger = logging.LoggerAdapter(
-                self._base_logger,
-                {"websocket": weakref.proxy(self)},
-            )
-        return self._logger
-
-    @property
     def state(self) -> State:
         """Where in its life the connection is."""
         return State.CLOSED if self._ended else State(super().state)
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol agreed on, None without one."""
-        return self._describe()["subprotocol"] or None
-
-    @property
-    def request(self) -> Request | None:
-        """The opening handshake's request."""
-        if self._request is None:
-            self._request = request_of(self._describe())
-        return self._request
-
-    @property
-    def response(self) -> Response | None:
-        """The opening handshake's response."""
-        if self._response is None:
-            self._response = response_of(self._describe())
-        return self._response
-
-    @property
-    def local_address(self) -> Any:
-        """Address of this side as socket.getsockname has it: (host, port) for IPv4."""
-        return self._address(self._describe()["local_address"])
-
-    @property
-    def remote_address(self) -> Any:
-        """Address of the other side as socket.getpeername has it: (host, port) for IPv4."""
-        return self._address(self._describe()["remote_address"])
-
-    @property
-    def close_code(self) -> int | None:
-        """Close code received, 1006 when no Close frame came, None before the end."""
-        if not self._ended:
-            return None
-        return CloseCode.ABNORMAL_CLOSURE if self._close_rcvd is None else self._close_rcvd.code
-
-    @property
-    def close_reason(self) -> str | None:
-        """Close reason received, empty when there was none, None before the end."""
-        if not self._ended:
-            return None
-        return "" if self._close_rcvd is None else self._close_rcvd.reason
 
     @property
     def latency(self) -> float:
@@ -280,7 +195,7 @@ class Connection(_core.Connection):
             while payload in pings:
                 payload = os.urandom(4)
         else:
-            payload = _control_payload(data)
+            payload = control_payload(data)
             if payload in pings:
                 raise ConcurrencyError(f"a ping with the data {payload!r} waits for its pong")
         self._ping(payload)
@@ -299,7 +214,7 @@ class Connection(_core.Connection):
             ProtocolError: data is longer than 125 bytes.
 
         """
-        self._pong(_control_payload(data))
+        self._pong(control_payload(data))
 
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """
@@ -339,19 +254,8 @@ class Connection(_core.Connection):
     def _register(self) -> None:
         self._driver.connections.add(self)
 
-    def _describe(self) -> dict[str, Any]:
-        # Kept, as the core forgets a connection once its loop has ended.
-        if self._info is None:
-            self._info = self.info()
-        return self._info
-
-    def _address(self, text: str) -> Any:
-        host, separator, port = text.rpartition(":")
-        if not separator:
-            return None
-        if host.startswith("["):
-            return host[1:-1], int(port), 0, 0
-        return host, int(port)
+    def _has_ended(self) -> bool:
+        return self._ended
 
     def _note_latency(self) -> None:
         measured = self.stats_()["latency_ns"]
@@ -367,28 +271,10 @@ class Connection(_core.Connection):
     def _concurrency_error(self) -> BaseException:
         return ConcurrencyError("another task is already receiving from this connection")
 
-    def _closed_exception(self) -> ConnectionClosed:
-        rcvd, sent, rcvd_then_sent = self._closing_state()
-        exception = self._closed_type(rcvd, sent)(rcvd, sent, rcvd_then_sent)
-        exception.__cause__ = closed_cause(self._error, self._max_size)
-        return exception
-
-    def _closed_type(self, rcvd: Close | None, sent: Close | None) -> type[ConnectionClosed]:
-        if rcvd is not None and sent is not None:
-            if rcvd.code in OK_CLOSE_CODES and sent.code in OK_CLOSE_CODES:
-                return ConnectionClosedOK
-        return ConnectionClosedError
-
     def _closing_state(self) -> tuple[Close | None, Close | None, bool | None]:
         if self._ended:
             return self._close_rcvd, self._close_sent, self._rcvd_then_sent
-        # Before the end: whoever began the closing is all there is to tell.
-        info = self.info()
-        rcvd = sent = None
-        if info["close_received"]:
-            rcvd = Close(info["close_received"], info["close_reason_received"])
-        if info["close_sent"]:
-            sent = Close(info["close_sent"], info["close_reason_sent"])
+        rcvd, sent = self._closing_so_far()
         both = rcvd is not None and sent is not None
         return rcvd, sent, self._rcvd_then_sent is True if both else None
 
@@ -473,35 +359,3 @@ class Connection(_core.Connection):
             if not pong.done():
                 pong.set_exception(self._closed_exception())
                 pong.exception()  # read, so that one nobody awaits is not reported
-
-
-def check_close(code: object, reason: object) -> None:
-    """
-    Check what a Close frame is to say (RFC 6455 section 7.4).
-
-    Raises:
-        ProtocolError: A code or a reason that may not be sent.
-        TypeError: code is no int or reason no str.
-
-    """
-    if isinstance(code, bool) or not isinstance(code, int):
-        raise TypeError(f"code must be int, got {code!r}")
-    if not isinstance(reason, str):
-        raise TypeError(f"reason must be str, got {reason!r}")
-    if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in _NOT_ON_WIRE:
-        raise ProtocolError(f"close code {code} may not be sent, expected 1000 or 3000 to 4999")
-    size = len(reason.encode())
-    if size > 123:
-        raise ProtocolError(f"close reason of {size} bytes, expected at most 123")
-
-
-def _control_payload(data: object) -> bytes:
-    if isinstance(data, str):
-        payload = data.encode()
-    elif isinstance(data, (bytes, bytearray, memoryview)):
-        payload = bytes(data)
-    else:
-        raise TypeError(f"data must be str or bytes-like, got {type(data).__name__}")
-    if len(payload) > 125:
-        raise ProtocolError(f"control payload of {len(payload)} bytes, expected at most 125")
-    return payload
