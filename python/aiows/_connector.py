@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl as _ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -18,6 +18,7 @@ from ._options import (
     subprotocol_list,
     text,
 )
+from ._reconnect import backoff, check_policy, process_exception, uri_list
 from .exceptions import InvalidURI
 from .headers import HeadersLike, request_fields
 from .version import __version__
@@ -38,13 +39,17 @@ class Connector:
     arguments here reaches both. It knows no event loop.
 
     Attributes:
-        uri: As given.
+        uri: Where the newest attempt went, at first where the first one will.
+        uris: All of them, as given.
 
     """
 
+    # What is made; create_connection is a subclass of it.
+    _connection_class: type[Any]
+
     def __init__(
         self,
-        uri: str,
+        uri: str | Sequence[str],
         *,
         origin: str | None = None,
         subprotocols: Iterable[str] | None = None,
@@ -53,6 +58,7 @@ class Connector:
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
         proxy: None = None,
+        process_exception: Callable[[Exception], Exception | None] = process_exception,
         ssl: _ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
         host: str | None = None,
@@ -61,15 +67,24 @@ class Connector:
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
+        reconnect_delays: Callable[[], Generator[float, None, None]] = backoff,
         max_size: int | None = 2**20,
         max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: LoggerLike | None = None,
+        create_connection: type[Any] | None = None,
+        on_open: Callable[[Any], Awaitable[object] | object] | None = None,
         on_message: Callable[[Any, Any], object] | None = None,
         on_close: Callable[[Any], object] | None = None,
     ) -> None:
-        self._secure = check_uri(uri)
-        self.uri = uri
+        self.uris = uri_list(uri)
+        self._secure = check_uris(self.uris)
+        self.uri = self.uris[0]
+        check_policy(process_exception, reconnect_delays)
+        self._process_exception = process_exception
+        self._reconnect_delays = reconnect_delays
+        if create_connection is not None:
+            self._connection_class = self._check_connection_class(create_connection)
         if proxy is not None:
             raise ValueError(f"proxy = {proxy!r} is not supported, expected None")
         self._ssl = _check_ssl(ssl, self._secure)
@@ -111,8 +126,18 @@ class Connector:
             core["port"] = _check_port(port)
         self._core = core | self._options.core
         self._logger = logger_for(logger, "aiows.client")
+        if on_open is not None and not callable(on_open):
+            raise TypeError(f"on_open must be callable, got {on_open!r}")
+        self._on_open = on_open
         self._on_message = callback("on_message", on_message)
         self._on_close = callback("on_close", on_close)
+
+    def _check_connection_class(self, value: object) -> type[Any]:
+        base = self._connection_class
+        if not (isinstance(value, type) and issubclass(value, base)):
+            name = f"{base.__module__}.{base.__name__}"
+            raise TypeError(f"create_connection must be a subclass of {name}, got {value!r}")
+        return value
 
     def _tls(self) -> _core.TLS | None:
         if not self._secure:
@@ -166,6 +191,22 @@ def check_uri(uri: object) -> bool:
     if port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise InvalidURI(shown, f"port {port!r}, expected a number from 1 to 65535")
     return scheme.lower() == "wss"
+
+
+def check_uris(uris: Sequence[str]) -> bool:
+    """
+    Return whether uris are secure.
+
+    Raises:
+        InvalidURI: One of them cannot be a WebSocket URI.
+        ValueError: Some are secure and some are not: to fail over must not mean
+            to go on without TLS.
+
+    """
+    secure = {check_uri(uri) for uri in uris}
+    if len(secure) > 1:
+        raise ValueError("uri holds both ws:// and wss:// URIs, expected one scheme")
+    return secure.pop()
 
 
 def _check_port(port: object) -> int:

@@ -9,7 +9,7 @@ these and one of aiows.exceptions at once.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._errors import UTF8
@@ -165,6 +165,7 @@ class Conversation(ClientConnection):
         if own is None:
             return exception
         converted = own(*exception.args)
+        converted.__cause__ = exception.__cause__
         for note in getattr(exception, "__notes__", ()):
             converted.add_note(note)
         return converted
@@ -185,6 +186,15 @@ class open_conversation(connect):
 
     _connection_class = Conversation
     _text_as_bytes = True
+
+    def _check_connection_class(self, value: object) -> type[Any]:
+        if isinstance(value, type) and issubclass(value, Conversation):
+            return value
+        if not (isinstance(value, type) and issubclass(value, ClientConnection)):
+            raise TypeError(
+                f"create_connection must be a subclass of aiows.ClientConnection, got {value!r}"
+            )
+        return type(value.__name__, (value, Conversation), {})
 
     def set_raw_lines(self, lines: list[str]) -> None:
         """Send these lines instead of a request made from options."""

@@ -73,7 +73,7 @@ def open_error(error: _core.Error, uri: str, info: Mapping[str, Any] | None) -> 
     if code in (_CODES["HANDSHAKE"], _CODES["PROTOCOL"], _CODES["STATUS"]):
         return _handshake_error(error, response)
     if code == _CODES["LOST"] and not error.os_errno:
-        return exceptions.InvalidMessage(error.message)
+        return _no_answer(error)
     return _common_error(error) or _other(error)
 
 
@@ -118,6 +118,8 @@ def _other(error: _core.Error) -> Exception:
     return RuntimeError(error.message or str(error))
 
 
+# How it ends when the server left in place of an answer.
+_NO_ANSWER = "closed the connection before it answered"
 # How the core's texts begin, where the answer's fields alone do not tell.
 _BEGINNINGS: dict[str, type[Exception]] = {
     "start line is longer": exceptions.StatusLineTooLong,
@@ -148,6 +150,8 @@ def _handshake_error(error: _core.Error, response: Response | None) -> Exception
     for beginning, kind in _BEGINNINGS.items():
         if error.message.startswith(beginning):
             return kind(error.message)
+    if response is None and (error.os_errno or error.message.endswith(_NO_ANSWER)):
+        return _no_answer(error)
     if response is None or response.status_code != 101:
         return exceptions.InvalidMessage(error.message)
     headers = response.headers
@@ -164,6 +168,13 @@ def _handshake_error(error: _core.Error, response: Response | None) -> Exception
             value = ", ".join(headers.get_all(name))
             return _because(error, exceptions.InvalidHeaderValue(name, value))
     return exceptions.InvalidHandshake(error.message)
+
+
+def _no_answer(error: _core.Error) -> Exception:
+    # process_exception tells by the cause that the server is not the one to blame.
+    exception = exceptions.InvalidMessage(error.message)
+    exception.__cause__ = EOFError(error.message)
+    return exception
 
 
 def _because(error: _core.Error, exception: Exception) -> Exception:

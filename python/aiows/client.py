@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
 from typing import Any
 
 from . import _core, _loop
 from ._connector import USER_AGENT, Connector
-from ._errors import open_error
+from ._errors import open_error, without_credentials
+from ._reconnect import Attempts, backoff, process_exception, run_on_open, try_each
+from .close_codes import CloseCode
 from .connection import Connection
 
-__all__ = ["USER_AGENT", "ClientConnection", "connect"]
+__all__ = ["USER_AGENT", "ClientConnection", "backoff", "connect", "process_exception"]
 
 
 class ClientConnection(Connection):
-    """A connection that connect opened."""
+    """
+    A connection that connect opened.
+
+    Subclasses go to ``create_connection`` of connect. Their ``__init__``, if they
+    have one, takes ``*args`` and ``**kwargs`` and hands them to the one here; what
+    they are belongs to this package. It runs before the opening: attributes such as
+    response have their values once the connection is open. Methods may be overridden:
+    leaving an ``async with`` calls close, and iterating calls recv.
+
+    """
 
     _uri = ""
+
+    @property
+    def uri(self) -> str:
+        """The URI that this connection went to, without user and password."""
+        return self._describe()["uri"] or without_credentials(self._uri)
 
     def _open_exception(self, error: _core.Error) -> Exception:
         return open_error(error, self._uri, self._describe())
@@ -31,8 +47,20 @@ class connect(Connector):
     Every await opens a new connection. Arguments are checked at once, before
     anything is opened. Cancelling an opening aborts it.
 
+    ``async for ws in connect(uri)`` opens one after the other. An attempt that
+    fails is followed by a delay and another one, unless process_exception finds
+    the error fatal: then the loop raises it. An iteration that ends, by continue
+    after ConnectionClosed for instance, closes its connection and opens the next at
+    once. Leaving by break or an exception closes with 1011, in the background: wrap
+    the loop's iterator in contextlib.aclosing to wait for that.
+
     Args:
         uri: ws:// or wss://; user and password are sent as Basic credentials.
+            A list or tuple of URIs, all ws:// or all wss://, fails over: each
+            attempt takes the next one, after the last the first again, and
+            delays only follow when all have failed. Without ``async for`` each is
+            tried once, in order, and the last one's error raised, with the
+            others as notes. ClientConnection.uri tells which it was.
         origin: The Origin field, None for none.
         subprotocols: Subprotocols to offer, preferred ones first.
         extensions: Offers of compression with more to say, preferred ones
@@ -45,6 +73,11 @@ class connect(Connector):
             the same name.
         user_agent_header: The User-Agent field, None for none.
         proxy: None.
+        process_exception: For ``async for``: called with the Exception that
+            ended an attempt. Returns None to try again, or an exception, the
+            same or another, which ends the loop. Default
+            aiows.client.process_exception: network errors, timeouts and
+            status 500, 502, 503 and 504 are tried again.
         ssl: For wss://, None or True verifies the server against the system's
             authorities; aiows.SSLContext says otherwise.
         server_hostname: Name for TLS instead of the URI's host.
@@ -57,6 +90,11 @@ class connect(Connector):
             connection is closed with 1011, None for no limit. Default 20.
         close_timeout: Seconds from our Close frame to the end, None for no
             limit. Default 10.
+        reconnect_delays: For ``async for``: called when attempts begin to
+            fail, returns a generator of seconds to wait after each; where it
+            ends, the last error is raised. A success begins anew. Default
+            aiows.client.backoff: up to 5 s at random, then 3.1 s growing by
+            1.618 up to 90 s.
         max_size: Bytes of a message, None for no limit; a larger one closes
             with 1009. Default 1 MiB.
         max_queue: Messages that are queued before reading stops, or (high,
@@ -65,6 +103,14 @@ class connect(Connector):
         write_limit: Bytes waiting to be sent above which send waits, or (high,
             low). Default 32 KiB and a quarter of it.
         logger: Default ``logging.getLogger("aiows.client")``.
+        create_connection: Subclass of ClientConnection to make. Default
+            ClientConnection.
+        on_open: Called as ``on_open(connection)``, and awaited if that returns an
+            awaitable, whenever a connection is open, before it is handed out:
+            subscriptions belong there. An exception in it, or cancelling it,
+            closes the connection with 1011 and fails the attempt. open_timeout
+            does not limit it. Messages that arrive meanwhile are queued, or go
+            to on_message.
         on_message: Called as ``on_message(connection, message)`` for each
             message, in the context of the opening; nothing is queued for recv
             then. An exception in it is reported and closes with 1011.
@@ -93,8 +139,8 @@ class connect(Connector):
     async def __aenter__(self) -> ClientConnection:
         if self._entered is not None:
             raise RuntimeError("this connect object is in use by another async with")
-        self._entered = await self._open()
-        return self._entered
+        self._entered = connection = await self._open()
+        return await connection.__aenter__()
 
     async def __aexit__(
         self,
@@ -106,6 +152,44 @@ class connect(Connector):
         if connection is not None:
             await connection.__aexit__(exc_type, exc_value, traceback)
 
+    async def __aiter__(self) -> AsyncGenerator[ClientConnection, None]:
+        attempts = Attempts(
+            self.uris, self._process_exception, self._reconnect_delays, self._logger
+        )
+        while True:
+            try:
+                connection = await self._open_uri(attempts.next_uri())
+            except Exception as error:
+                await asyncio.sleep(attempts.failed(error))
+                continue
+            attempts.succeeded()
+            try:
+                yield await connection.__aenter__()
+            except GeneratorExit:
+                # break, return or an exception: who knows. One may wait here, unlike in
+                # a coroutine that is destroyed: a task of the loop does this.
+                if not connection._driver.inherited:
+                    await connection.close(CloseCode.INTERNAL_ERROR)
+                raise
+            except BaseException as error:
+                await connection.__aexit__(type(error), error, error.__traceback__)
+                raise
+            else:
+                await connection.__aexit__(None, None, None)
+
+    async def _open(self) -> ClientConnection:
+        return await try_each(self.uris, self._open_uri)
+
+    async def _open_uri(self, uri: str) -> ClientConnection:
+        self.uri = uri
+        connection = await self._connect(uri)
+        try:
+            await run_on_open(self._on_open, connection)
+        except BaseException as error:
+            await connection.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return connection
+
     def _new_connection(self, driver: _loop.Driver) -> ClientConnection:
         return self._connection_class(
             driver,
@@ -116,17 +200,17 @@ class connect(Connector):
             text_as_bytes=self._text_as_bytes,
         )
 
-    async def _open(self) -> ClientConnection:
+    async def _connect(self, uri: str) -> ClientConnection:
         driver = _loop.current()
         try:
             tls = self._tls()
             connection = self._new_connection(driver)
-            connection._uri = self.uri
+            connection._uri = uri
             connection._opened = opened = driver.loop.create_future()
             try:
-                driver.core.connect(connection, self.uri, tls=tls, **self._core)
+                driver.core.connect(connection, uri, tls=tls, **self._core)
             except _core.Error as error:
-                raise open_error(error, self.uri, None) from None
+                raise open_error(error, uri, None) from None
         except BaseException:
             driver.release()
             raise

@@ -18,7 +18,7 @@ from ._errors import call_error
 from ._options import ConnectionOptions, LoggerLike
 from ._types import Data, DataLike, State
 from .close_codes import Close, CloseCode
-from .exceptions import ConcurrencyError
+from .exceptions import ConcurrencyError, ConnectionClosedOK
 from .http11 import Request, Response
 
 if TYPE_CHECKING:
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Data", "DataLike", "State"]
 
 _PEER_FIRST = 4  # AIOWS_EVF_PEER
+
+
+def _dumps(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _loads(message: Data) -> Any:
+    import json
+
+    return json.loads(message)
 
 
 class Connection(Description, _core.Connection):
@@ -134,6 +146,12 @@ class Connection(Description, _core.Connection):
         self._request: Request | None = None
         self._response: Response | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The iterator in C would go past a recv that is overridden.
+        if "recv" in cls.__dict__ and "__anext__" not in cls.__dict__:
+            cls.__anext__ = _next_received  # type: ignore[method-assign,assignment]
+
     # Attributes
 
     @property
@@ -168,6 +186,37 @@ class Connection(Description, _core.Connection):
             self._abort()
         else:
             await self.close(CloseCode.INTERNAL_ERROR)
+
+    async def send_json(self, value: Any, *, dumps: Callable[[Any], DataLike] = _dumps) -> None:
+        """
+        Send value as JSON, in a text message.
+
+        Args:
+            dumps: What makes JSON of it, str or bytes-like. Default json.dumps.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+            TypeError, ValueError: What dumps raises.
+
+        """
+        await self.send(dumps(value), text=True)
+
+    async def recv_json(self, *, loads: Callable[[Data], Any] = _loads) -> Any:
+        """
+        Return the next message, text or binary, as what its JSON stands for.
+
+        Cancelling is safe, as for recv.
+
+        Args:
+            loads: What reads it. Default json.loads.
+
+        Raises:
+            ConnectionClosed, ConcurrencyError: As recv.
+            ValueError: What loads raises for something else than JSON; the
+                message is lost.
+
+        """
+        return loads(await self.recv())
 
     async def ping(self, data: DataLike | None = None) -> Awaitable[float]:
         """
@@ -359,3 +408,10 @@ class Connection(Description, _core.Connection):
             if not pong.done():
                 pong.set_exception(self._closed_exception())
                 pong.exception()  # read, so that one nobody awaits is not reported
+
+
+async def _next_received(connection: Connection) -> Data:
+    try:
+        return await connection.recv()
+    except ConnectionClosedOK:
+        raise StopAsyncIteration from None

@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import inspect
-import re
 import ssl as _ssl
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
+from ._connector import check_uris
 from ._conversation import Conversation, NotText, open_conversation
 from ._errors import without_credentials
+from ._lines import default_origin, has_field, last_of_each, merged, request_lines
 from ._loop import Driver
-from ._options import LoggerLike, callback, milliseconds, subprotocol_list
-from .client import USER_AGENT
+from ._options import LoggerLike, callback, logger_for, milliseconds, subprotocol_list
+from ._reconnect import (
+    Attempts,
+    backoff,
+    check_policy,
+    process_exception,
+    run_on_open,
+    try_each,
+    uri_list,
+)
+from .client import USER_AGENT, ClientConnection
 from .close_codes import CloseCode
 from .connection import DataLike
 from .enumerations import ControlFrames, DataFrames, SocketState
-from .headers import HeadersLike, check_field, check_handshake_field, request_fields
+from .headers import HeadersLike, request_fields
 
 if TYPE_CHECKING:
     from .extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -61,8 +70,12 @@ class AioWebSocket:
     or 1011 when an exception is the reason. Arguments are checked at once,
     before anything is opened.
 
+    ``async for aws in AioWebSocket(uri)`` reconnects as it does with connect; each
+    time ``aws.manipulator`` is another one.
+
     Args:
-        uri: ws:// or wss://, which decides about TLS.
+        uri: ws:// or wss://, which decides about TLS. A list of them fails
+            over, as for connect; manipulator.connection.uri tells which it was.
         headers: A list is the whole request, a line each, sent as it stands;
             a missing Host is added with a warning. A dict holds fields on top
             of the default request.
@@ -72,8 +85,9 @@ class AioWebSocket:
         read_timeout: Only when given: seconds without a message after which
             receive raises TimeoutError. The connection stays usable.
         ssl: As for connect.
-        on_open: Called, and awaited if it is a coroutine function, with this
-            object when the connection is open.
+        on_open: Called with this object, and awaited if it is a coroutine
+            function, whenever a connection is open: subscriptions belong there.
+            An exception in it closes with 1011 and fails the opening.
         on_close: Called with this object once the connection has ended.
         on_message: Called as ``on_message(converse, message)`` with bytes for
             each message, instead of receive.
@@ -82,9 +96,10 @@ class AioWebSocket:
         compression: As for connect. Default None.
         origin, subprotocols, extensions, additional_headers,
         user_agent_header, proxy, server_hostname, host, port, ping_interval,
-        ping_timeout, close_timeout, max_queue, write_limit, logger: As for
-            connect. What shapes the request cannot be combined with a list of
-            lines.
+        ping_timeout, close_timeout, max_queue, write_limit, logger,
+        process_exception, reconnect_delays, create_connection: As for
+            connect. What shapes the
+            request cannot be combined with a list of lines.
 
     Raises:
         TypeError, ValueError: An argument that cannot be used.
@@ -98,7 +113,7 @@ class AioWebSocket:
 
     def __init__(
         self,
-        uri: str,
+        uri: str | Sequence[str],
         headers: list[str] | tuple[str, ...] | Mapping[str, Any] = [],  # noqa: B006
         union_header: dict[str, Any] = {},  # noqa: B006
         timeout: float | None = 30,
@@ -115,6 +130,7 @@ class AioWebSocket:
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
         proxy: None = None,
+        process_exception: Callable[[Exception], Exception | None] = process_exception,
         server_hostname: str | None = None,
         host: str | None = None,
         port: int | None = None,
@@ -122,10 +138,12 @@ class AioWebSocket:
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
+        reconnect_delays: Callable[[], Generator[float, None, None]] = backoff,
         max_size: int | None = 2**26,
         max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: LoggerLike | None = None,
+        create_connection: type[ClientConnection] | None = None,
     ) -> None:
         self.uri = uri
         self.headers = headers
@@ -140,6 +158,9 @@ class AioWebSocket:
         self._leaving_code: int = CloseCode.NORMAL_CLOSURE
         if on_open is not None and not callable(on_open):
             raise TypeError(f"on_open must be callable, got {on_open!r}")
+        check_policy(process_exception, reconnect_delays)
+        self._policy = process_exception, reconnect_delays, logger_for(logger, "aiows.client")
+        self._turn: str | None = None
         milliseconds("timeout", timeout)
         milliseconds("read_timeout", read_timeout)
         self._subprotocols = subprotocol_list(subprotocols)
@@ -164,10 +185,11 @@ class AioWebSocket:
             "max_queue": max_queue,
             "write_limit": write_limit,
             "logger": logger,
+            "create_connection": create_connection,
         }
         self._open_timeout = open_timeout
-        self._plan()
-        if not isinstance(headers, Mapping) and headers and not _has_field(headers, "host"):
+        self._check()
+        if not isinstance(headers, Mapping) and headers and not has_field(headers, "host"):
             warnings.warn(
                 f"headers has no Host line, one is added from {uri!r}", UserWarning, stacklevel=2
             )
@@ -198,17 +220,9 @@ class AioWebSocket:
             raise ConnectionError("Connection is already exists.")
         self._opening = True
         try:
-            connection = await self._plan()
-        except TimeoutError as error:
-            raise ConnectionError(f"Connection time out,exc:{error}") from error
+            await try_each(self._uris(), self._attempt)
         finally:
             self._opening = False
-        assert isinstance(connection, Conversation)
-        self.converse = connection.converse
-        if self._on_open is not None:
-            result = self._on_open(self)
-            if inspect.isawaitable(result):
-                await result
 
     async def close_connection(self) -> None:
         """
@@ -248,12 +262,58 @@ class AioWebSocket:
             self._leaving_code = CloseCode.INTERNAL_ERROR
         await self.close_connection()
 
+    async def __aiter__(self) -> AsyncGenerator[Self, None]:
+        if self._opening or self.converse is not None:
+            raise ConnectionError("Connection is already exists.")
+        attempts = Attempts(self._uris(), *self._policy)
+        while True:
+            self.converse, self._turn = None, attempts.next_uri()
+            try:
+                await self.__aenter__()
+            except Exception as error:
+                await asyncio.sleep(attempts.failed(error))
+                continue
+            finally:
+                self._turn = None
+                self._leaving_code = CloseCode.NORMAL_CLOSURE
+            attempts.succeeded()
+            try:
+                yield self
+            except BaseException as error:
+                # One may wait here, also for GeneratorExit: a task of the loop does this.
+                await self.__aexit__(Exception, None, error.__traceback__)
+                raise
+            else:
+                await self.__aexit__(None, None, None)
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
             _no_attribute(self, name)
 
-    def _plan(self) -> _Plan:
+    def _uris(self) -> tuple[str, ...]:
+        return uri_list(self.uri) if self._turn is None else (self._turn,)
+
+    async def _attempt(self, uri: str) -> None:
+        try:
+            connection = await self._plan(uri)
+        except TimeoutError as error:
+            raise ConnectionError(f"Connection time out,exc:{error}") from error
+        assert isinstance(connection, Conversation)
+        self.converse = connection.converse
+        try:
+            await run_on_open(self._on_open, self)
+        except BaseException as error:
+            await connection.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    def _check(self) -> None:
+        uris = uri_list(self.uri)
+        check_uris(uris)
+        for uri in uris:
+            self._plan(uri)
+
+    def _plan(self, uri: str) -> _Plan:
         # From the attributes as they are now: they may be changed until the opening.
         raw = None
         options = self._options | self._request_options
@@ -264,25 +324,25 @@ class AioWebSocket:
         if isinstance(self.headers, Mapping):
             fields = [*request_fields(self.headers), *union]
             fields = [*(options["additional_headers"] or ()), *fields]
-            options["additional_headers"] = _last_of_each(fields)
+            options["additional_headers"] = last_of_each(fields)
         elif isinstance(self.headers, (list, tuple)) or self.headers is None:
             if self.headers:
-                self._refuse_beside_lines()
-                raw = _merge(_request_lines(self.headers), union)
+                self._refuse_beside_lines(uri)
+                raw = merged(request_lines(self.headers), union)
             else:
                 fields = [*(options["additional_headers"] or ()), *union]
-                options["additional_headers"] = _last_of_each(fields)
+                options["additional_headers"] = last_of_each(fields)
         else:
             raise TypeError(f"headers must be a list of lines or a dict, got {self.headers!r}")
         options["open_timeout"] = self.timeout if self._open_timeout is None else self._open_timeout
-        plan = _Plan(self, options)
+        plan = _Plan(self, uri, options)
         if raw is not None:
             plan.set_raw_lines(raw)
         elif options["origin"] is None:
-            plan.set_default_origin(_default_origin(self.uri))
+            plan.set_default_origin(default_origin(uri))
         return plan
 
-    def _refuse_beside_lines(self) -> None:
+    def _refuse_beside_lines(self, uri: str) -> None:
         options = self._request_options | {
             "subprotocols": self._subprotocols or None,
             "extensions": self._options["extensions"] or None,
@@ -291,7 +351,7 @@ class AioWebSocket:
         for name, value in options.items():
             if value is not None and value != USER_AGENT:
                 raise ValueError(f"{name} cannot be combined with a list of lines as headers")
-        if without_credentials(self.uri) != self.uri:
+        if without_credentials(uri) != uri:
             raise ValueError(
                 "credentials in the URI cannot be combined with a list of lines as headers; "
                 "add an Authorization line"
@@ -304,7 +364,7 @@ AioWebsocket = AioWebSocket
 class _Plan(open_conversation):
     """How an AioWebSocket opens its connection."""
 
-    def __init__(self, owner: AioWebSocket, options: dict[str, Any]) -> None:
+    def __init__(self, owner: AioWebSocket, uri: str, options: dict[str, Any]) -> None:
         on_close = owner._on_close
         on_message = owner._on_message
         if on_close is not None:
@@ -313,7 +373,7 @@ class _Plan(open_conversation):
             options["on_message"] = lambda connection, message: on_message(
                 connection.converse, message
             )
-        super().__init__(owner.uri, **options)
+        super().__init__(uri, **options)
         self._read_timeout = owner.read_timeout
 
     def _new_connection(self, driver: Driver) -> Conversation:
@@ -453,84 +513,6 @@ def _kind_of(message: DataLike) -> int:
     except UnicodeDecodeError:
         return _BINARY
     return _TEXT
-
-
-_is_request_line = re.compile(r"GET (\S+) HTTP/1\.1").fullmatch
-_forbidden = re.compile(r"[\x00\r\n]").search
-_REQUIRED = ("Connection", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
-
-
-def _request_lines(headers: Iterable[object]) -> list[str]:
-    """
-    Return the lines of a request without the blank one at the end.
-
-    Raises:
-        TypeError: A line is no str.
-        ValueError: A line that cannot be sent, or a missing field.
-
-    """
-    lines = list(headers)
-    while lines and lines[-1] in ("", "\r\n"):
-        lines.pop()
-    if not lines:
-        raise ValueError("headers has no request line, expected one such as 'GET / HTTP/1.1'")
-    for number, line in enumerate(lines, 1):
-        if not isinstance(line, str):
-            raise TypeError(f"headers must be a list of str, got {line!r} in line {number}")
-        bad = _forbidden(line)
-        if bad:
-            raise ValueError(f"line {number} of headers holds {bad.group()!r}: {line!r}")
-        if not line:
-            raise ValueError(f"line {number} of headers is empty, expected that of the last only")
-    result = [str(line) for line in lines]
-    if not _is_request_line(result[0]):
-        raise ValueError(f"line 1 of headers is {result[0]!r}, expected 'GET /path HTTP/1.1'")
-    for number, line in enumerate(result[1:], 2):
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise ValueError(f"line {number} of headers has no colon: {line!r}")
-        check_handshake_field(*check_field(name, value))
-    for name in _REQUIRED:
-        if not _has_field(result, name):
-            raise ValueError(f"headers has no {name} line")
-    return result
-
-
-def _has_field(lines: Iterable[str], name: str) -> bool:
-    return any(line.partition(":")[0].lower() == name.lower() for line in lines)
-
-
-def _merge(lines: list[str], fields: list[tuple[str, str]]) -> list[str]:
-    """Return lines in which fields replace those of the same name, or follow."""
-    for name, value in fields:
-        line = f"{name}: {value}"
-        same = [
-            index
-            for index, old in enumerate(lines)
-            if index and old.partition(":")[0].lower() == name.lower()
-        ]
-        if same:
-            lines[same[0]] = line
-            for index in reversed(same[1:]):
-                del lines[index]
-        else:
-            lines.append(line)
-    return lines
-
-
-def _last_of_each(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return fields with the last value for each name, in the place of its first."""
-    result: dict[str, tuple[str, str]] = {}
-    for name, value in fields:
-        result[name.lower()] = name, value
-    return list(result.values())
-
-
-def _default_origin(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    bare = re.sub(r":\d*$", "", host)
-    return f"{'https' if scheme.lower() == 'wss' else 'http'}://{bare}"
 
 
 _SUBSTITUTES = {

@@ -31,6 +31,15 @@ def test_readme_shows_the_program(program: str) -> None:
     assert block[1] == (ROOT / program).read_text()
 
 
+GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=lambda page: page.stem)
+def test_guide_shows_the_programs(page: Path) -> None:
+    blocks = re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```\n", page.read_text(), re.DOTALL)
+    assert [name for name, block in blocks if (ROOT / name).read_text() != block] == []
+
+
 def test_versions_agree() -> None:
     assert aiows.__version__ == VERSION
     assert aiows._library.version() == VERSION
@@ -38,7 +47,7 @@ def test_versions_agree() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     broken = [
         (document.name, link)
         for document in documents

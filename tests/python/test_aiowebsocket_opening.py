@@ -128,9 +128,10 @@ async def test_one_space_after_the_colon(raw_server: ServerProcess) -> None:
 
 
 def test_default_origin_of_wss() -> None:
-    aws = AioWebSocket("wss://me:secret@example.com:8443/path")
-    assert aws._plan()._core["origin"] == "https://example.com"
-    assert AioWebSocket("ws://[::1]:80/")._plan()._core["origin"] == "http://[::1]"
+    uris = ["wss://me:secret@example.com:8443/path", "wss://[::1]:80/"]
+    aws = AioWebSocket(uris)
+    origins = [aws._plan(uri)._core["origin"] for uri in uris]
+    assert origins == ["https://example.com", "https://[::1]"]
 
 
 async def test_credentials(websockets_server: ServerProcess) -> None:

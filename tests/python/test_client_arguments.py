@@ -235,6 +235,8 @@ def test_accepted() -> None:
 def test_defaults_are_those_of_websockets(ours: Any, theirs: Any) -> None:
     theirs = inspect.signature(inspect.unwrap(theirs.__init__))
     different = {"proxy", "user_agent_header", "server_header"}
+    # Functions of our own, which test_client_reconnect compares with theirs.
+    different |= {"process_exception", "reconnect_delays"}
     for name, parameter in inspect.signature(ours).parameters.items():
         if name in theirs.parameters and name not in different:
             assert parameter.default == theirs.parameters[name].default, name
