@@ -200,6 +200,15 @@ func go_conn_stats(h C.uintptr_t, out *C.aiows_conn_stats_t) (rc C.int32_t) {
 	out.bytes_received = C.uint64_t(s.BytesReceived)
 	out.bytes_sent = C.uint64_t(s.BytesSent)
 	out.latency_ns = C.int64_t(s.Latency)
+	out.message_bytes_received = C.uint64_t(s.MessageBytesReceived)
+	out.message_bytes_sent = C.uint64_t(s.MessageBytesSent)
+	out.payload_bytes_received = C.uint64_t(s.PayloadBytesReceived)
+	out.payload_bytes_sent = C.uint64_t(s.PayloadBytesSent)
+	out.rtt_samples = C.uint64_t(s.RoundTrips.Samples)
+	out.rtt_p50_ns = C.int64_t(s.RoundTrips.P50)
+	out.rtt_p90_ns = C.int64_t(s.RoundTrips.P90)
+	out.rtt_p99_ns = C.int64_t(s.RoundTrips.P99)
+	out.rtt_max_ns = C.int64_t(s.RoundTrips.Max)
 	out.bytes_ahead = C.uint64_t(s.ReadAhead)
 	return C.AIOWS_OK
 }

@@ -240,7 +240,9 @@ func (c *Conn) serveControl(a *ahead, op wire.Opcode, payload []byte, now int64)
 			a.answer = true
 		}
 	case wire.OpPong:
-		c.alive.answered(c, payload, now)
+		if !c.alive.answered(c, payload, now) {
+			c.ponged(payload, now)
+		}
 	case wire.OpClose:
 		a.over = true
 		code, reason, broken := wire.ParseClose(payload)

@@ -109,6 +109,7 @@ func (c *Conn) compress(a *deflate.Agreement) {
 		receive: deflate.NewReceiver(a, server, mem),
 	}
 	c.rsv = rsv1
+	c.compressing.Store(true)
 }
 
 // free gives the history back; nothing is sent or received any more.
@@ -122,6 +123,7 @@ func (d *compression) free() {
 // writeMessage writes a message in one frame. The write lock is held.
 func (c *Conn) writeMessage(op wire.Opcode, flags SendFlags, text []byte) error {
 	h := wire.Header{Fin: true, Opcode: op}
+	c.countSent(text)
 	if c.deflate == nil || flags&SendNoCompress != 0 {
 		return c.writeHeaded(h, text)
 	}
@@ -134,9 +136,17 @@ func (c *Conn) writeMessage(op wire.Opcode, flags SendFlags, text []byte) error 
 	return c.writeHeaded(h, p.Bytes())
 }
 
+// countSent counts what is to be sent before compression; without, it is the same as after.
+func (c *Conn) countSent(text []byte) {
+	if c.deflate != nil {
+		c.counters.messageBytesSent.Add(uint64(len(text)))
+	}
+}
+
 // writePart writes a frame of a message in fragments. The write lock is held.
 func (c *Conn) writePart(op wire.Opcode, fin bool, flags SendFlags, text []byte) error {
 	h := wire.Header{Fin: fin, Opcode: op}
+	c.countSent(text)
 	first := op != wire.OpContinuation
 	if first {
 		c.writer.packed = c.deflate != nil && flags&SendNoCompress == 0

@@ -73,8 +73,9 @@ type Conn struct {
 	outOfMemory atomic.Bool
 	parked      atomic.Bool // Poll left something undone because of paused
 
-	deflate *compression // nil: none; set before the connection is open
-	rsv     uint8        // bits that a first frame may have
+	compressing atomic.Bool  // deflate is set
+	deflate     *compression // nil: none; set before the connection is open
+	rsv         uint8        // bits that a first frame may have
 
 	wmu     sync.Mutex // the write lock: the order of frames and TLS records
 	writer  writer
@@ -85,6 +86,7 @@ type Conn struct {
 	readAt        int64 // clock of the newest read
 	bytesReceived atomic.Uint64
 	counters      counters
+	measured      atomic.Pointer[roundTrips]
 }
 
 // due is what the host has not been told yet.
@@ -94,10 +96,13 @@ type due struct {
 
 // counters feed ConnStats. Reads and writes happen on different threads.
 type counters struct {
-	messagesReceived, messagesSent atomic.Uint64
-	framesReceived, framesSent     atomic.Uint64
-	readAhead                      atomic.Uint64 // bytes
-	latency                        atomic.Int64
+	messagesReceived, messagesSent         atomic.Uint64
+	framesReceived, framesSent             atomic.Uint64
+	readAhead                              atomic.Uint64 // bytes
+	latency                                atomic.Int64
+	payloadBytesReceived, payloadBytesSent atomic.Uint64 // of data frames
+	// Of the messages in them, where compression was negotiated: otherwise it is the same.
+	messageBytesReceived, messageBytesSent atomic.Uint64
 }
 
 func newConn(l *Loop, role wire.Role, o ConnOptions) *Conn {

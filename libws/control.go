@@ -153,6 +153,9 @@ func (c *Conn) sendControl(op wire.Opcode, payload []byte) error {
 	if err := c.writable(); err != nil {
 		return err
 	}
+	if op == wire.OpPing {
+		c.trips().pinged(payload, clock())
+	}
 	return c.writeFrame(op, true, payload)
 }
 

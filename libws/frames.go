@@ -105,6 +105,7 @@ func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
 	if h.Masked {
 		wire.Mask(payload, h.Key, 0)
 	}
+	c.counters.payloadBytesReceived.Add(uint64(len(payload)))
 	if h.Rsv != 0 {
 		return c.packedMessage(h.Opcode, payload, b)
 	}
@@ -153,6 +154,7 @@ func (c *Conn) absorb(n, more int, b *batch) bool {
 	}
 	r.have += n
 	r.left -= int64(n)
+	c.counters.payloadBytesReceived.Add(uint64(n))
 	if r.kind == wire.OpText && !r.packed && !r.text.Write(p) {
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
@@ -199,6 +201,9 @@ func (c *Conn) frameDone(b *batch) bool {
 // tellMessage emits a message, unless the host closed while it had paused.
 func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batch) {
 	c.counters.messagesReceived.Add(1)
+	if c.deflate != nil {
+		c.counters.messageBytesReceived.Add(uint64(len(payload)))
+	}
 	c.reader.told = c.loop.polls
 	if c.paused.Load() && c.leaving.Load() {
 		return
@@ -221,6 +226,7 @@ func (c *Conn) controlFrame(op wire.Opcode, payload []byte, b *batch) {
 		b.next(c, EventPing).setData(payload)
 	case wire.OpPong:
 		if !c.alive.answered(c, payload, c.readAt) {
+			c.ponged(payload, c.readAt)
 			b.next(c, EventPong).setData(payload)
 		}
 	case wire.OpClose:

@@ -131,21 +131,32 @@ func sentHeader(answer string) handshake.Header {
 type ConnStats struct {
 	MessagesReceived, MessagesSent uint64
 	FramesReceived, FramesSent     uint64
-	BytesReceived, BytesSent       uint64 // by the socket, before TLS
-	ReadAhead                      uint64 // bytes, after TLS, that came before the host wanted them
-	Latency                        time.Duration
+	BytesReceived, BytesSent       uint64        // by the socket, before TLS
+	ReadAhead                      uint64        // bytes, after TLS, that came before the host wanted them
+	Latency                        time.Duration // of the newest ping that was answered
+	// Bytes of messages, and of their frames' payloads: what compression makes of them.
+	MessageBytesReceived, MessageBytesSent uint64
+	PayloadBytesReceived, PayloadBytesSent uint64
+	RoundTrips                             RoundTrips
 }
 
 // Stats returns the connection's counters.
 func (c *Conn) Stats() ConnStats {
 	n := &c.counters
-	return ConnStats{
+	s := ConnStats{
 		MessagesReceived: n.messagesReceived.Load(), MessagesSent: n.messagesSent.Load(),
 		FramesReceived: n.framesReceived.Load(), FramesSent: n.framesSent.Load(),
 		BytesReceived: c.bytesReceived.Load(), BytesSent: c.out.sent.Load(),
-		ReadAhead: n.readAhead.Load(),
-		Latency:   time.Duration(n.latency.Load()),
+		ReadAhead:            n.readAhead.Load(),
+		Latency:              time.Duration(n.latency.Load()),
+		MessageBytesReceived: n.messageBytesReceived.Load(), MessageBytesSent: n.messageBytesSent.Load(),
+		PayloadBytesReceived: n.payloadBytesReceived.Load(), PayloadBytesSent: n.payloadBytesSent.Load(),
+		RoundTrips: c.measured.Load().summary(),
 	}
+	if !c.compressing.Load() {
+		s.MessageBytesReceived, s.MessageBytesSent = s.PayloadBytesReceived, s.PayloadBytesSent
+	}
+	return s
 }
 
 // describe names the connection in a log line, without credentials.

@@ -33,7 +33,7 @@ func (k *keepalive) answered(c *Conn, payload []byte, at int64) bool {
 		return false
 	}
 	if k.sentAt != 0 && binary.BigEndian.Uint32(payload[4:]) == k.count {
-		c.counters.latency.Store(max(at-k.sentAt, 1))
+		c.roundTrip(max(at-k.sentAt, 1))
 		k.sentAt, k.deadline = 0, 0
 	}
 	return true

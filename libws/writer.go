@@ -232,6 +232,9 @@ func (c *Conn) writeFrame(op wire.Opcode, fin bool, payload []byte) error {
 func (c *Conn) writeHeaded(h wire.Header, payload []byte) error {
 	c.counters.framesSent.Add(1)
 	h.Length = int64(len(payload))
+	if !h.Opcode.IsControl() {
+		c.counters.payloadBytesSent.Add(uint64(len(payload)))
+	}
 	if c.role == wire.Server {
 		return c.writePlain(h, payload)
 	}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from ._stats import ConnectionStats as ConnectionStats
     from .client import ClientConnection as ClientConnection
     from .client import connect as connect
     from .close_codes import Close as Close
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from .tls import create_default_context as create_default_context
 
 _MODULES = {
+    "_stats": ("ConnectionStats",),
     "client": ("ClientConnection", "connect"),
     "close_codes": ("Close", "CloseCode"),
     "connection": ("Connection", "Data", "DataLike", "State"),

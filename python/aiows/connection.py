@@ -16,6 +16,7 @@ from ._control import check_close, control_payload
 from ._description import Description
 from ._errors import call_error
 from ._options import ConnectionOptions, LoggerLike
+from ._stats import ConnectionStats, stats_of
 from ._types import Data, DataLike, State
 from .close_codes import Close, CloseCode
 from .exceptions import ConcurrencyError, ConnectionClosedOK
@@ -105,6 +106,7 @@ class Connection(Description, _core.Connection):
         "_rcvd_then_sent",
         "_request",
         "_response",
+        "_stats",
     )
 
     def __init__(
@@ -145,6 +147,7 @@ class Connection(Description, _core.Connection):
         self._logger: logging.LoggerAdapter[Any] | None = None
         self._request: Request | None = None
         self._response: Response | None = None
+        self._stats: dict[str, int] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -163,8 +166,17 @@ class Connection(Description, _core.Connection):
     def latency(self) -> float:
         """Round trip of the newest answered ping in seconds, 0.0 before the first."""
         if not self._ended:
-            self._note_latency()
+            self._count()
         return self._latency
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """What the connection counted until now, or until its end; a new object each time."""
+        if not self._ended:
+            self._count()
+        return stats_of(
+            self._stats, queued=self.queued, buffered=self.buffered, latency=self._latency
+        )
 
     # Methods
 
@@ -306,8 +318,9 @@ class Connection(Description, _core.Connection):
     def _has_ended(self) -> bool:
         return self._ended
 
-    def _note_latency(self) -> None:
-        measured = self.stats_()["latency_ns"]
+    def _count(self) -> None:
+        self._stats = self.stats_()
+        measured = self._stats["latency_ns"]
         if measured != self._core_latency:
             self._core_latency = measured
             self._latency = measured / 1e9
@@ -345,7 +358,7 @@ class Connection(Description, _core.Connection):
             if not pong.done():
                 pong.set_result(now - sent_at)
             if payload == data:
-                self._note_latency()
+                self._count()
                 self._latency = now - sent_at
                 return
 
@@ -357,7 +370,7 @@ class Connection(Description, _core.Connection):
         try:
             # Kept: the core may be gone when somebody asks.
             self._info = self.info()
-            self._note_latency()
+            self._count()
             self._error = self.error()
         except RuntimeError:
             # The library has stopped after a fault of its own, perhaps while opening.

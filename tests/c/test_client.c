@@ -68,6 +68,28 @@ static void fragments_become_one_message(void)
 	finish(loop);
 }
 
+static void pings_are_measured(void)
+{
+	enum { N = 5 };
+	loop = begin();
+	aiows_conn *conn = open_conn(loop, uri("/echo"), NULL);
+	aiows_conn_stats_t stats = { .size = sizeof stats };
+	CHECK_RC(aiows_conn_stats(conn, &stats), AIOWS_OK);
+	CHECK_INT(stats.rtt_samples, 0);
+	CHECK_INT(stats.rtt_max_ns, 0);
+	for (int i = 0; i < N; i++) {
+		CHECK_RC(aiows_ping(conn, &i, sizeof i), AIOWS_OK);
+		wait_event(loop, AIOWS_EV_PONG);
+	}
+	CHECK_RC(aiows_conn_stats(conn, &stats), AIOWS_OK);
+	CHECK_INT(stats.rtt_samples, N);
+	CHECK(stats.rtt_p50_ns > 0 && stats.rtt_p50_ns <= stats.rtt_p90_ns);
+	CHECK(stats.rtt_p90_ns <= stats.rtt_p99_ns && stats.rtt_p99_ns <= stats.rtt_max_ns);
+	CHECK(stats.latency_ns > 0 && stats.latency_ns <= stats.rtt_max_ns);
+	close_conn(loop, conn);
+	finish(loop);
+}
+
 static void many_messages_go_at_once(void)
 {
 	enum { N = 1000 };
@@ -522,6 +544,7 @@ static void tls_is_verified(void)
 #define TESTS(X)                                                                                   \
 	X(messages_come_back)                                                                      \
 	X(fragments_become_one_message)                                                            \
+	X(pings_are_measured)                                                                      \
 	X(many_messages_go_at_once)                                                                \
 	X(pings_are_answered)                                                                      \
 	X(the_peer_closes)                                                                         \

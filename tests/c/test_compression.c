@@ -48,6 +48,13 @@ static void messages_are_compressed(void)
 	CHECK_TEXT(agreed(p.server), "permessage-deflate");
 
 	CHECK(cost(p.client, 0, text, sizeof text) < 100);
+	aiows_conn_stats_t sent = { .size = sizeof sent }, got = { .size = sizeof got };
+	CHECK_RC(aiows_conn_stats(p.client, &sent), AIOWS_OK);
+	CHECK_RC(aiows_conn_stats(p.server, &got), AIOWS_OK);
+	CHECK_INT(sent.message_bytes_sent, sizeof text);
+	CHECK_INT(got.message_bytes_received, sizeof text);
+	CHECK(sent.payload_bytes_sent > 0 && sent.payload_bytes_sent < 100);
+	CHECK_INT(got.payload_bytes_received, sent.payload_bytes_sent);
 	CHECK(cost(p.server, AIOWS_COMPRESS, text, sizeof text) < 100);
 	CHECK_INT(cost(p.client, AIOWS_NO_COMPRESS, text, sizeof text), sizeof text + 8);
 	CHECK(cost(p.client, 0, text, sizeof text) < 30); // refers to the first one

@@ -42,6 +42,15 @@ static const Field conn_stats_fields[] = {
 	FIELD(aiows_conn_stats_t, bytes_sent, FIELD_UINT64),
 	FIELD(aiows_conn_stats_t, latency_ns, FIELD_INT64),
 	FIELD(aiows_conn_stats_t, bytes_ahead, FIELD_UINT64),
+	FIELD(aiows_conn_stats_t, message_bytes_received, FIELD_UINT64),
+	FIELD(aiows_conn_stats_t, message_bytes_sent, FIELD_UINT64),
+	FIELD(aiows_conn_stats_t, payload_bytes_received, FIELD_UINT64),
+	FIELD(aiows_conn_stats_t, payload_bytes_sent, FIELD_UINT64),
+	FIELD(aiows_conn_stats_t, rtt_samples, FIELD_UINT64),
+	FIELD(aiows_conn_stats_t, rtt_p50_ns, FIELD_INT64),
+	FIELD(aiows_conn_stats_t, rtt_p90_ns, FIELD_INT64),
+	FIELD(aiows_conn_stats_t, rtt_p99_ns, FIELD_INT64),
+	FIELD(aiows_conn_stats_t, rtt_max_ns, FIELD_INT64),
 	{ NULL, 0, 0, 0 },
 };
 
