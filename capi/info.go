@@ -160,6 +160,7 @@ func go_conn_info(h C.uintptr_t, out *C.aiows_conn_info_t) (rc C.int32_t) {
 	out.added_host = truth(i.AddedHost)
 	out.close_received = C.uint16_t(i.CloseReceived)
 	out.close_sent = C.uint16_t(i.CloseSent)
+	out.tls_resumed = truth(i.TLSResumed)
 	return packed(c.infos.pack(func(p *packer) {
 		out.request_headers, out.n_request_headers = p.headers(i.RequestHeaders)
 		out.response_headers, out.n_response_headers = p.headers(i.ResponseHeaders)
@@ -175,6 +176,8 @@ func go_conn_info(h C.uintptr_t, out *C.aiows_conn_info_t) (rc C.int32_t) {
 		out.close_reason_received = p.text(i.CloseReasonReceived)
 		out.close_reason_sent = p.text(i.CloseReasonSent)
 		out.response_body, out.response_body_len = p.bytes(i.ResponseBody)
+		out.tls_alpn = p.text(i.TLSALPN)
+		out.tls_peer_certificate, out.tls_peer_certificate_len = p.bytes(i.TLSPeerCertificate)
 	}))
 }
 

@@ -22,6 +22,8 @@ func go_tls_new(o *C.aiows_tls_options, out *C.uintptr_t, e *C.aiows_error) (rc 
 	defer guard(&rc)
 	var a arguments
 	options := a.tlsOptions(o)
+	defer clear(options.KeyPEM)
+	defer clear(options.KeyPassword)
 	if a.err != nil {
 		return explain(e, a.err)
 	}
@@ -35,43 +37,73 @@ func go_tls_new(o *C.aiows_tls_options, out *C.uintptr_t, e *C.aiows_error) (rc 
 
 func (a *arguments) tlsOptions(o *C.aiows_tls_options) *dial.TLSOptions {
 	out := &dial.TLSOptions{
-		CAFile:     a.text("ca_file", o.ca_file),
-		CAPEM:      []byte(a.text("ca_pem", o.ca_pem)),
-		CertFile:   a.text("cert_file", o.cert_file),
-		KeyFile:    a.text("key_file", o.key_file),
-		CertPEM:    []byte(a.text("cert_pem", o.cert_pem)),
-		KeyPEM:     []byte(a.text("key_pem", o.key_pem)),
-		ServerName: a.text("server_name", o.server_name),
-		Insecure:   a.bool("insecure", o.insecure),
-		ALPN:       a.strings("alpn", o.alpn, o.n_alpn),
-		MinVersion: uint16(o.min_version),
-		MaxVersion: uint16(o.max_version),
-		Server:     a.bool("server", o.server),
+		CAFile:             a.text("ca_file", o.ca_file),
+		CADir:              a.text("ca_dir", o.ca_dir),
+		CAPEM:              []byte(a.text("ca_pem", o.ca_pem)),
+		CertFile:           a.text("cert_file", o.cert_file),
+		KeyFile:            a.text("key_file", o.key_file),
+		CertPEM:            []byte(a.text("cert_pem", o.cert_pem)),
+		KeyPEM:             secret(o.key_pem),
+		KeyPassword:        secret(o.key_password),
+		ServerName:         a.text("server_name", o.server_name),
+		Insecure:           a.bool("insecure", o.insecure),
+		AnyName:            a.bool("any_name", o.any_name),
+		Pins:               a.strings("pins", o.pins, o.n_pins),
+		ALPN:               a.strings("alpn", o.alpn, o.n_alpn),
+		MinVersion:         uint16(o.min_version),
+		MaxVersion:         uint16(o.max_version),
+		CipherSuites:       a.strings("cipher_suites", o.cipher_suites, o.n_cipher_suites),
+		Server:             a.bool("server", o.server),
+		ClientCertOptional: a.bool("client_cert_optional", o.client_cert_optional),
+	}
+	if o.key_pem != nil && len(out.KeyPEM) == 0 {
+		a.refuse("key_pem is empty, expected text or NULL")
 	}
 	if out.MinVersion != tls.VersionTLS12 && out.MinVersion != tls.VersionTLS13 {
 		a.refuse("min_version is %#04x, expected 0x0303 or 0x0304", out.MinVersion)
 	}
 	certificate := out.CertFile != "" || len(out.CertPEM) != 0
-	if !certificate && (out.Server || out.KeyFile != "" || len(out.KeyPEM) != 0) {
-		a.refuse("no certificate given, expected cert_file or cert_pem with server or a key")
+	if !certificate && (out.Server || out.KeyFile != "" || len(out.KeyPEM) != 0 || out.KeyPassword != nil) {
+		a.refuse("no certificate given, expected cert_file or cert_pem with server, a key or its password")
 	}
-	if out.Server && (out.Insecure || out.ServerName != "") {
-		a.refuse("insecure and server_name are for clients, expected neither with server")
+	if out.Server && (out.Insecure || out.ServerName != "" || out.AnyName || len(out.Pins) != 0) {
+		a.refuse("insecure, server_name, any_name and pins are for clients, expected none with server")
+	}
+	authorities := out.CAFile != "" || out.CADir != "" || len(out.CAPEM) != 0
+	if out.ClientCertOptional && !(out.Server && authorities) {
+		a.refuse("client_cert_optional is for a server with authorities, expected server and ca_file, ca_dir or ca_pem")
 	}
 	if a.err != nil {
 		return out
 	}
 	// What remains wrong without any file is an argument, the rest a certificate.
 	_, err := dial.NewTLS(dial.TLSOptions{
-		ServerName: out.ServerName,
-		ALPN:       out.ALPN,
-		MinVersion: out.MinVersion,
-		MaxVersion: out.MaxVersion,
+		ServerName:   out.ServerName,
+		Insecure:     out.Insecure,
+		AnyName:      out.AnyName,
+		Pins:         out.Pins,
+		ALPN:         out.ALPN,
+		MinVersion:   out.MinVersion,
+		MaxVersion:   out.MaxVersion,
+		CipherSuites: out.CipherSuites,
 	})
 	if err != nil {
 		a.refuse("%s", err)
 	}
 	return out
+}
+
+// secret copies what the caller of it clears; nil is NULL. There is no string of it,
+// which could not be cleared.
+func secret(s *C.char) []byte {
+	if s == nil {
+		return nil
+	}
+	n := 0
+	for *(*C.char)(unsafe.Add(unsafe.Pointer(s), n)) != 0 {
+		n++
+	}
+	return append(make([]byte, 0, n), unsafe.Slice((*byte)(unsafe.Pointer(s)), n)...)
 }
 
 // tls is the context of a handle that may be NULL.

@@ -277,7 +277,7 @@ AIOWS_API int32_t aiows_loop_free(aiows_loop *loop);
 typedef struct aiows_tls_options {
 	uint32_t size;
 	int32_t server;          // 1: for aiows_listen; cert and key are then required
-	int32_t insecure;        // 1: do not verify the peer's certificate
+	int32_t insecure;        // 1: do not verify the peer's certificate; pins still hold
 	uint16_t min_version;    // 0x0303 TLS 1.2 (the default, and the least), 0x0304
 	uint16_t max_version;    // 0: the newest
 	const char *ca_file;     // PEM file; replaces the system's authorities
@@ -289,16 +289,41 @@ typedef struct aiows_tls_options {
 	const char *server_name; // verified and sent (SNI) instead of the URI's host
 	const char *const *alpn; // protocols to offer; NULL: none
 	size_t n_alpn;
+	const char *ca_dir;       // a directory of them: every file counts that holds PEM
+				  // certificates, whatever its name
+	const char *key_password; // of an encrypted key; not looked at for another
+	const char *const *pins;  // what the server's own certificate must be, see below
+	size_t n_pins;
+	const char *const *cipher_suites; // those of TLS 1.2 to allow, by IANA name, in any
+	size_t n_cipher_suites;           // order; those of TLS 1.3 cannot be chosen
+	int32_t any_name;        // 1: verify the server's chain and not its name
+	int32_t client_cert_optional; // 1: a server with authorities lets clients in that show
+				      // no certificate; one that is shown is verified
 } aiows_tls_options;
 
 AIOWS_API void aiows_tls_options_init(aiows_tls_options *options, size_t size);
 
 // aiows_tls_new makes a TLS context that connections and listeners share:
 // certificates are loaded once and sessions resume. Reads files, so it may take
-// milliseconds.
+// milliseconds. What it is given is not kept, the key's password least of all.
+//
+// Authorities: what ca_file, ca_dir and ca_pem hold is trusted as it is, so that a
+// server's own certificate or an intermediate one does, too. Without any of the three
+// a client trusts the system's, which Go's crypto/x509 looks for once, at the first
+// verification; it reads SSL_CERT_FILE and SSL_CERT_DIR as they were when the process
+// started. A server with authorities wants a certificate of each client.
+//
+// Keys may be encrypted as PKCS #8 with PBES2 (PBKDF2 or scrypt, AES or triple DES in
+// CBC mode), or in the older way of PEM (Proc-Type). A client's certificate is sent to
+// every server that asks for one.
+//
+// Pins: one of them must be of the certificate that the server shows. 64 hexadecimal
+// digits, colons allowed, are the SHA-256 of the certificate; "sha256//" and base64, as
+// curl has it, that of its public key. The certificate is verified besides; with
+// insecure the pin alone decides, which is for certificates signed by nobody else.
 //
 // Returns NULL with AIOWS_ERR_CERTIFICATE (a file or PEM text that cannot be
-// read or holds no certificate or key) or AIOWS_ERR_ARGUMENT.
+// read or holds no certificate or key, a wrong password) or AIOWS_ERR_ARGUMENT.
 AIOWS_API aiows_tls *aiows_tls_new(const aiows_tls_options *options, aiows_error *err);
 
 // aiows_tls_free ends the handle; connections that use the context keep it.
@@ -522,6 +547,11 @@ typedef struct aiows_conn_info_s {
 	uint16_t close_sent;         // code of our Close, 1005 without, 0: none
 	const char *close_reason_received;
 	const char *close_reason_sent;
+	const char *tls_alpn;        // the protocol agreed on by ALPN
+	const void *tls_peer_certificate; // DER of what the peer showed; NULL: nothing
+	size_t tls_peer_certificate_len;
+	int32_t tls_resumed;         // 1: from a session of an earlier connection
+	uint32_t reserved;
 } aiows_conn_info_t;
 
 // aiows_conn_info fills *info_out, whose size the caller sets.

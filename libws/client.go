@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"aiows/libws/deflate"
@@ -151,7 +152,7 @@ func open(ctx context.Context, o *opening) *handover {
 	}
 	if err != nil {
 		_ = sock.Close()
-		h.err = handshakeError(ctx, o.uri, err)
+		h.err = handshakeError(ctx, o.uri, sock.Explain(err))
 		return h
 	}
 	h.local, h.remote = sock.Conn.LocalAddr().String(), sock.Conn.RemoteAddr().String()
@@ -182,7 +183,7 @@ func upgrade(sock *dial.Socket, o *opening) (*handover, error) {
 	}
 	h := &handover{fd: -1}
 	if _, err := stream.Write(o.request.Bytes); err != nil {
-		return h, err
+		return h, causeOf(stream, err)
 	}
 	parser := handshake.NewResponseParser()
 	buf := make([]byte, headRead)
@@ -213,6 +214,20 @@ func upgrade(sock *dial.Socket, o *opening) (*handover, error) {
 	return h, err
 }
 
+// causeOf prefers what the peer said before it closed a socket that can no longer be
+// written to: in TLS 1.3 it may refuse the client's certificate that late.
+func causeOf(stream net.Conn, err error) error {
+	secure, ok := stream.(*tls.Conn)
+	if !ok || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	var refused *net.OpError
+	if _, e := secure.Read(make([]byte, 1)); errors.As(e, &refused) && refused.Op == "remote error" {
+		return e
+	}
+	return err
+}
+
 func dialError(ctx context.Context, err error) *Error {
 	e := &Error{Code: CodeConnect, Text: err.Error()}
 	var d *dial.Error
@@ -236,7 +251,10 @@ func handshakeError(ctx context.Context, uri *dial.URI, err error) *Error {
 	e := &Error{Code: CodeHandshake, Text: err.Error()}
 	var status *handshake.StatusError
 	var rule *handshake.Error
+	var refused *dial.Error
 	switch {
+	case errors.As(err, &refused):
+		return dialError(ctx, err)
 	case errors.As(err, &status):
 		e.Code, e.HTTPStatus = CodeStatus, status.Response.Status
 		return e

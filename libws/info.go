@@ -21,8 +21,14 @@ type info struct {
 	body          []byte
 	subprotocol   string
 	extensions    string
-	tlsVersion    string
-	cipherSuite   string
+	secure        *secured // nil without TLS
+}
+
+// secured is what a TLS handshake came to.
+type secured struct {
+	version, suite, alpn string
+	certificate          []byte // DER, of the peer
+	resumed              bool
 }
 
 func (i *info) adopt(h *handover) {
@@ -31,7 +37,13 @@ func (i *info) adopt(h *handover) {
 	i.subprotocol, i.extensions = h.subprotocol, h.extensions
 	if h.tls != nil {
 		s := h.tls.ConnectionState()
-		i.tlsVersion, i.cipherSuite = tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite)
+		i.secure = &secured{
+			version: tls.VersionName(s.Version), suite: tls.CipherSuiteName(s.CipherSuite),
+			alpn: s.NegotiatedProtocol, resumed: s.DidResume,
+		}
+		if len(s.PeerCertificates) > 0 {
+			i.secure.certificate = s.PeerCertificates[0].Raw
+		}
 	}
 }
 
@@ -46,6 +58,9 @@ type ConnInfo struct {
 	RemoteAddress       string
 	TLSVersion          string
 	TLSCipherSuite      string
+	TLSALPN             string // the protocol agreed on
+	TLSPeerCertificate  []byte // DER, not to be changed
+	TLSResumed          bool
 	RequestTarget       string
 	RequestHeaders      handshake.Header
 	AddedHost           bool // raw lines lacked Host
@@ -68,9 +83,13 @@ func (c *Conn) Info() *ConnInfo {
 		State: c.State(), Server: c.role == wire.Server, URI: i.uri,
 		Subprotocol: i.subprotocol, Extensions: i.extensions,
 		LocalAddress: i.local, RemoteAddress: i.remote,
-		TLSVersion: i.tlsVersion, TLSCipherSuite: i.cipherSuite, RequestTarget: i.target,
+		RequestTarget: i.target,
 		CloseReceived: uint16(c.ending.received), CloseReasonReceived: c.ending.reason,
 		ResponseBody: i.body,
+	}
+	if s := i.secure; s != nil {
+		r.TLSVersion, r.TLSCipherSuite, r.TLSALPN = s.version, s.suite, s.alpn
+		r.TLSPeerCertificate, r.TLSResumed = s.certificate, s.resumed
 	}
 	switch {
 	case i.request != nil:

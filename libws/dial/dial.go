@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -34,6 +35,10 @@ type Socket struct {
 	Conn    net.Conn  // the raw connection
 	TLS     *tls.Conn // nil for ws
 	Adapter *Adapter  // what TLS runs on; nil for ws
+
+	host  string
+	port  int
+	offer offer
 }
 
 // Close closes the connection at once, without a TLS alert.
@@ -88,7 +93,8 @@ func Dial(ctx context.Context, o *Options) (*Socket, error) {
 		return &Socket{Conn: c}, nil
 	}
 	a := NewAdapter(c)
-	return handshake(ctx, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a}, host, port)
+	return handshake(ctx, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
+		host: host, port: port, offer: offer{config: config, client: true}})
 }
 
 // ServerTLS does the server's side of the TLS handshake on an accepted
@@ -105,19 +111,40 @@ func ServerTLS(ctx context.Context, c net.Conn, t *TLS) (*Socket, error) {
 		return nil, newError(OpTLS, host, port, errors.New("the context has no certificate"))
 	}
 	a := NewAdapter(c)
-	return handshake(ctx, &Socket{Conn: c, TLS: tls.Server(a, config), Adapter: a}, host, port)
+	return handshake(ctx, &Socket{Conn: c, TLS: tls.Server(a, config), Adapter: a,
+		host: host, port: port, offer: offer{config: config}})
 }
 
-func handshake(ctx context.Context, s *Socket, host string, port int) (*Socket, error) {
-	err := s.TLS.HandshakeContext(ctx)
+func handshake(ctx context.Context, s *Socket) (*Socket, error) {
+	err := s.TLS.HandshakeContext(withOffer(ctx, &s.offer))
 	if err == nil && s.TLS.ConnectionState().NegotiatedProtocol == "h2" {
 		err = errors.New("the peers agreed on h2 by ALPN, expected a protocol of HTTP/1.1")
 	}
 	if err != nil {
 		s.Conn.Close()
-		return nil, newError(OpTLS, host, port, err)
+		if s.offer.client && s.offer.config.RootCAs == nil {
+			err = withoutSystemRoots(err)
+		}
+		return nil, newError(OpTLS, s.host, s.port, s.offer.explain(err))
 	}
 	return s, nil
+}
+
+// Explain returns what err of reading or writing means: an *[Error] for an alert by
+// which the peer refuses the TLS handshake late, else err. In TLS 1.3 a client is done
+// before the server has looked at its certificate.
+func (s *Socket) Explain(err error) error {
+	if s.TLS == nil || err == nil {
+		return err
+	}
+	var alert *peerAlert
+	if explained := s.offer.explain(err); errors.As(explained, &alert) {
+		return newError(OpTLS, s.host, s.port, explained)
+	}
+	if s.offer.unanswered() {
+		return fmt.Errorf("%w; it asked for a client certificate and got none", err)
+	}
+	return err
 }
 
 func (o *Options) config() (*tls.Config, error) {

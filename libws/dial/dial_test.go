@@ -189,14 +189,14 @@ func TestCertificateErrors(t *testing.T) {
 		roots  []byte
 		want   []string
 	}{
-		{"wrong authority", nil, []string{"127.0.0.1"}, other.PEM, []string{who + "signed by an authority that is not trusted"}},
+		{"wrong authority", nil, []string{"127.0.0.1"}, other.PEM, []string{who + "signed by an authority that is not trusted; the peer sent no intermediate"}},
 		{"system authorities", nil, []string{"127.0.0.1"}, nil, []string{"certificate", "not trusted"}},
 		{"authority of the same name", nil, []string{"127.0.0.1"}, newAuthority(t, "test root").PEM, []string{who + "signed by an authority that is not trusted (possibly because of "}},
 		{"expired", past, []string{"127.0.0.1"}, ca.PEM, []string{who + "expired at ", ", the clock says "}},
 		{"not yet valid", future, []string{"127.0.0.1"}, ca.PEM, []string{who + "not valid before "}},
 		{"wrong name", nil, []string{"a.test", "10.0.0.1"}, ca.PEM, []string{who + `not valid for "127.0.0.1", only for "a.test", "10.0.0.1"`}},
 		{"no names", nil, nil, ca.PEM, []string{who + `not valid for "127.0.0.1", it holds no subject`}},
-		{"wrong use", client, []string{"127.0.0.1"}, ca.PEM, []string{who, "usage"}},
+		{"wrong use", client, []string{"127.0.0.1"}, ca.PEM, []string{who + "not meant for this use, only for clients"}},
 		{"control characters", evil, []string{"127.0.0.1"}, other.PEM, []string{`subject "CN=a\r\nb"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

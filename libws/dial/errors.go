@@ -3,7 +3,6 @@ package dial
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // The values of [Error.Op].
@@ -41,6 +39,10 @@ func newError(op, host string, port int, err error) *Error {
 	return e
 }
 
+// mostText is what aiows_error has room for: the names in a certificate are cut so
+// that what is wrong with it is never.
+const mostText = 255
+
 // Error names host, port and cause; for a refused certificate its subject, its
 // issuer and the reason.
 func (e *Error) Error() string {
@@ -52,7 +54,8 @@ func (e *Error) Error() string {
 	case OpResolve:
 		return "resolve " + strconv.Quote(e.Host) + ": " + explainResolve(e.Err)
 	case OpTLS:
-		return "tls handshake with " + at + ": " + explainTLS(e.Err)
+		prefix := "tls handshake with " + at + ": "
+		return prefix + explainTLS(e.Err, mostText-len(prefix))
 	}
 	return e.Op + " to " + at + ": " + explainConnect(e.Err)
 }
@@ -63,7 +66,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Certificate reports whether the peer's certificate was refused.
 func (e *Error) Certificate() bool {
 	var verify *tls.CertificateVerificationError
-	return errors.As(e.Err, &verify)
+	var pinned *pinError
+	return errors.As(e.Err, &verify) || errors.As(e.Err, &pinned)
 }
 
 func explainContext(err error) string {
@@ -112,13 +116,22 @@ func explainConnect(err error) string {
 	return cause.Error()
 }
 
-func explainTLS(err error) string {
+// explainTLS aims at no more than most octets.
+func explainTLS(err error, most int) string {
 	if s := explainContext(err); s != "" {
 		return s
 	}
 	var verify *tls.CertificateVerificationError
 	if errors.As(err, &verify) {
-		return explainCertificate(verify)
+		return explainCertificate(verify, most)
+	}
+	var pinned *pinError
+	if errors.As(err, &pinned) {
+		return aboutCertificate(pinned.cert, pinned.Error(), most)
+	}
+	var alert *peerAlert
+	if errors.As(err, &alert) {
+		return alert.Error()
 	}
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
@@ -131,78 +144,8 @@ func explainTLS(err error) string {
 		return "the peer closed the connection"
 	}
 	var oe *net.OpError
-	if errors.As(err, &oe) && oe.Op != "remote error" {
+	if errors.As(err, &oe) {
 		return explainConnect(err)
 	}
-	s := strings.TrimPrefix(err.Error(), "tls: ")
-	if alert, ok := strings.CutPrefix(s, "remote error: "); ok {
-		return "the peer refused with alert \"" + strings.TrimPrefix(alert, "tls: ") + "\""
-	}
-	return s
-}
-
-func explainCertificate(verify *tls.CertificateVerificationError) string {
-	var cert *x509.Certificate
-	if len(verify.UnverifiedCertificates) > 0 {
-		cert = verify.UnverifiedCertificates[0]
-	}
-	reason := strings.TrimPrefix(verify.Err.Error(), "x509: ")
-
-	var unknown x509.UnknownAuthorityError
-	var invalid x509.CertificateInvalidError
-	var name x509.HostnameError
-	var roots x509.SystemRootsError
-	switch {
-	case errors.As(verify.Err, &unknown):
-		if unknown.Cert != nil {
-			cert = unknown.Cert
-		}
-		reason = "signed by an authority that is not trusted"
-		if cert != nil && cert.Subject.String() == cert.Issuer.String() {
-			reason = "self-signed and not trusted"
-		}
-		// Such as a root of the right name but with another key.
-		if _, hint, ok := strings.Cut(unknown.Error(), " (possibly because of "); ok {
-			reason += " (possibly because of " + hint
-		}
-	case errors.As(verify.Err, &invalid):
-		cert = invalid.Cert
-		if invalid.Reason == x509.Expired {
-			now := time.Now().UTC()
-			if now.Before(cert.NotBefore) {
-				reason = "not valid before " + cert.NotBefore.UTC().Format(time.RFC3339)
-			} else {
-				reason = "expired at " + cert.NotAfter.UTC().Format(time.RFC3339)
-			}
-			reason += ", the clock says " + now.Format(time.RFC3339)
-		}
-	case errors.As(verify.Err, &name):
-		cert = name.Certificate
-		reason = "not valid for " + strconv.Quote(name.Host) + ", " + certificateNames(cert)
-	case errors.As(verify.Err, &roots):
-		reason = "no trusted certificates on this system, expected the package ca-certificates or a CA file"
-	}
-	if cert == nil {
-		return "certificate: " + reason
-	}
-	return fmt.Sprintf("certificate with subject %q, issuer %q: %s",
-		shorten(cert.Subject.String(), 200), shorten(cert.Issuer.String(), 200), reason)
-}
-
-func certificateNames(cert *x509.Certificate) string {
-	const most = 8
-	var names []string
-	for _, n := range cert.DNSNames {
-		names = append(names, strconv.Quote(shorten(n, 80)))
-	}
-	for _, ip := range cert.IPAddresses {
-		names = append(names, strconv.Quote(ip.String()))
-	}
-	if len(names) == 0 {
-		return "it holds no subject alternative names"
-	}
-	if len(names) > most {
-		names = append(names[:most], fmt.Sprintf("%d more", len(names)-most))
-	}
-	return "only for " + strings.Join(names, ", ")
+	return strings.TrimPrefix(err.Error(), "tls: ")
 }

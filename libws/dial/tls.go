@@ -1,42 +1,55 @@
 package dial
 
 import (
-	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"sync"
 )
 
 // TLSOptions configures [NewTLS]. The zero value is a client that verifies
 // against the system's certificates.
 type TLSOptions struct {
-	// CAFile and CAPEM hold certificates in PEM. When either is given only these
-	// are trusted, else the system's. With Server they are the authorities of
-	// client certificates, which are then required.
-	CAFile string
-	CAPEM  []byte
+	// CAFile, CADir and CAPEM hold certificates in PEM. When any is given only
+	// these are trusted, whether they are roots or not, else the system's. Of a
+	// directory every file counts that holds a certificate. With Server they are
+	// the authorities of client certificates, which are then required.
+	CAFile, CADir string
+	CAPEM         []byte
 
 	// The own certificate chain and its key in PEM, from files or memory. The
 	// key may stand beside the chain; KeyFile and KeyPEM are then left empty.
 	CertFile, KeyFile string
 	CertPEM, KeyPEM   []byte
+	// KeyPassword decrypts the key: PKCS #8 with PBES2, or the older encryption of
+	// PEM. It is not looked at when the key is not encrypted.
+	KeyPassword []byte
 
 	// ServerName is sent (SNI) and verified instead of the URI's host.
 	ServerName string
-	// Insecure accepts any certificate for any name.
+	// Insecure accepts any certificate for any name, but for what Pins say.
 	Insecure bool
+	// AnyName verifies the chain of the server's certificate and not its name.
+	AnyName bool
+	// Pins lists what the server's own certificate must be, any one of them: its
+	// SHA-256 in hexadecimal, with colons or without, or that of its public key as
+	// "sha256//" and base64. It is verified besides, unless Insecure is set.
+	Pins []string
+
 	// ALPN lists protocol names by preference. None by default.
 	ALPN []string
 	// MinVersion and MaxVersion are tls.VersionTLS12 or tls.VersionTLS13; zero
 	// is TLS 1.2 and the newest.
 	MinVersion, MaxVersion uint16
+	// CipherSuites lists the suites of TLS 1.2 that may be used, by their IANA
+	// names, in any order. Those of TLS 1.3 cannot be chosen.
+	CipherSuites []string
+
 	// Server makes a context for listeners: it must have a certificate.
 	Server bool
+	// ClientCertOptional lets clients without a certificate in, though there are
+	// authorities for it.
+	ClientCertOptional bool
 }
 
 // TLS is a context shared by any number of connections and goroutines:
@@ -55,14 +68,13 @@ const (
 )
 
 // NewTLS reads files and checks options; an error names the file or option and
-// the reason.
+// the reason. It keeps nothing of o.
 func NewTLS(o TLSOptions) (*TLS, error) {
 	c := &tls.Config{
-		ServerName:         o.ServerName,
-		InsecureSkipVerify: o.Insecure,
-		NextProtos:         append([]string(nil), o.ALPN...),
-		MinVersion:         tls.VersionTLS12,
-		MaxVersion:         o.MaxVersion,
+		ServerName: o.ServerName,
+		NextProtos: append([]string(nil), o.ALPN...),
+		MinVersion: tls.VersionTLS12,
+		MaxVersion: o.MaxVersion,
 		// crypto/tls would send the first 128 KiB in records the size of a packet.
 		DynamicRecordSizingDisabled: true,
 	}
@@ -76,6 +88,9 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.ClientCertOptional && roots == nil {
+		return nil, errors.New("optional client certificates without authorities to verify them")
+	}
 	cert, err := loadCertificate(&o)
 	if err != nil {
 		return nil, err
@@ -86,15 +101,22 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 
 	t := &TLS{server: c.Clone(), base: c, clients: map[string]*tls.Config{}}
 	c.RootCAs = roots
-	c.ClientSessionCache = tls.NewLRUClientSessionCache(maxSessions)
+	if err := verifyAs(c, &o); err != nil {
+		return nil, err
+	}
 	if roots != nil {
 		t.server.ClientCAs = roots
 		t.server.ClientAuth = tls.RequireAndVerifyClientCert
+		if o.ClientCertOptional {
+			t.server.ClientAuth = tls.VerifyClientCertIfGiven
+		}
 	}
+	c.ClientSessionCache = tls.NewLRUClientSessionCache(maxSessions)
+	c.GetClientCertificate = clientCertificate(cert)
 	return t, nil
 }
 
-func checkOptions(o *TLSOptions, c *tls.Config) error {
+func checkOptions(o *TLSOptions, c *tls.Config) (err error) {
 	for _, v := range []uint16{c.MinVersion, c.MaxVersion} {
 		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
 			return fmt.Errorf("tls version %s, expected TLS 1.2 or TLS 1.3", tls.VersionName(v))
@@ -108,11 +130,15 @@ func checkOptions(o *TLSOptions, c *tls.Config) error {
 			return fmt.Errorf("alpn protocol %q of %d octets, expected 1 to 255", shorten(p, 40), len(p))
 		}
 	}
-	if o.Server && o.Insecure {
-		return errors.New("insecure is an option of clients, not of a server context")
+	if o.Server {
+		if name := clientOption(o); name != "" {
+			return fmt.Errorf("%s is an option of clients, not of a server context", name)
+		}
+	} else if o.ClientCertOptional {
+		return errors.New("optional client certificates are an option of a server context")
 	}
-	if o.Server && o.ServerName != "" {
-		return fmt.Errorf("server name %q is an option of clients, not of a server context", shorten(o.ServerName, 80))
+	if o.AnyName && o.Insecure {
+		return errors.New("any name together with insecure, which verifies nothing, expected one of them")
 	}
 	if o.ServerName != "" {
 		host, reason := serverName(o.ServerName)
@@ -121,7 +147,23 @@ func checkOptions(o *TLSOptions, c *tls.Config) error {
 		}
 		c.ServerName = host
 	}
-	return nil
+	c.CipherSuites, err = cipherSuites(o.CipherSuites, c.MinVersion)
+	return err
+}
+
+// clientOption names an option that a server context cannot have.
+func clientOption(o *TLSOptions) string {
+	switch {
+	case o.Insecure:
+		return "insecure"
+	case o.AnyName:
+		return "any name"
+	case o.ServerName != "":
+		return fmt.Sprintf("server name %q", shorten(o.ServerName, 80))
+	case len(o.Pins) != 0:
+		return fmt.Sprintf("pin %q", shorten(o.Pins[0], 100))
+	}
+	return ""
 }
 
 // Client returns the configuration for a connection to serverName, which the
@@ -154,121 +196,3 @@ func (t *TLS) Server() *tls.Config { return t.server }
 
 // defaultTLS is made at the first wss connection without a context.
 var defaultTLS = sync.OnceValues(func() (*TLS, error) { return NewTLS(TLSOptions{}) })
-
-func loadRoots(o *TLSOptions) (*x509.CertPool, error) {
-	if o.CAFile == "" && len(o.CAPEM) == 0 {
-		return nil, nil
-	}
-	pool := x509.NewCertPool()
-	if o.CAFile != "" {
-		data, err := readFile("ca file", o.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		if err := addRoots(pool, data); err != nil {
-			return nil, fmt.Errorf("ca file %q: %w", o.CAFile, err)
-		}
-	}
-	if len(o.CAPEM) != 0 {
-		if err := addRoots(pool, o.CAPEM); err != nil {
-			return nil, fmt.Errorf("ca pem: %w", err)
-		}
-	}
-	return pool, nil
-}
-
-// addRoots skips certificates that cannot be parsed as long as there is another:
-// bundles in use hold some that Go refuses (negative serial numbers).
-func addRoots(pool *x509.CertPool, data []byte) error {
-	if pool.AppendCertsFromPEM(data) {
-		return nil
-	}
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return errors.New("no certificate found, expected PEM")
-		}
-		if block.Type == "CERTIFICATE" {
-			_, err := x509.ParseCertificate(block.Bytes)
-			return err
-		}
-	}
-}
-
-func loadCertificate(o *TLSOptions) (*tls.Certificate, error) {
-	fromFile, fromPEM := o.CertFile != "", len(o.CertPEM) != 0
-	switch {
-	case fromFile && fromPEM:
-		return nil, fmt.Errorf("certificate file %q and certificate pem both given, expected one", o.CertFile)
-	case o.KeyFile != "" && len(o.KeyPEM) != 0:
-		return nil, fmt.Errorf("key file %q and key pem both given, expected one", o.KeyFile)
-	case !fromFile && !fromPEM && (o.KeyFile != "" || len(o.KeyPEM) != 0):
-		return nil, errors.New("a key without a certificate")
-	case !fromFile && !fromPEM && o.Server:
-		return nil, errors.New("a server context without a certificate")
-	case !fromFile && !fromPEM:
-		return nil, nil
-	}
-
-	var err error
-	certName, chain := "certificate pem", o.CertPEM
-	if fromFile {
-		certName = fmt.Sprintf("certificate file %q", o.CertFile)
-		if chain, err = readFile("certificate file", o.CertFile); err != nil {
-			return nil, err
-		}
-	}
-	keyName, key := certName, chain
-	switch {
-	case o.KeyFile != "":
-		keyName = fmt.Sprintf("key file %q", o.KeyFile)
-		if key, err = readFile("key file", o.KeyFile); err != nil {
-			return nil, err
-		}
-	case len(o.KeyPEM) != 0:
-		keyName, key = "key pem", o.KeyPEM
-	}
-	if reason := checkKey(key); reason != "" {
-		return nil, fmt.Errorf("%s: %s", keyName, reason)
-	}
-	cert, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		name := certName
-		if keyName != certName {
-			name += " with " + keyName
-		}
-		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "tls: "))
-	}
-	return &cert, nil
-}
-
-// checkKey gives clearer reasons than crypto/tls for the two common mistakes.
-func checkKey(data []byte) (reason string) {
-	for {
-		var block *pem.Block
-		block, data = pem.Decode(data)
-		switch {
-		case block == nil:
-			return "no private key found, expected PEM"
-		case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-			return "the private key is encrypted, expected one without a passphrase"
-		case block.Type == "PRIVATE KEY" || strings.HasSuffix(block.Type, " PRIVATE KEY"):
-			return ""
-		}
-	}
-}
-
-func readFile(what, name string) ([]byte, error) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		var pe *os.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return nil, fmt.Errorf("%s %q: %w", what, name, err)
-	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, fmt.Errorf("%s %q: empty, expected PEM", what, name)
-	}
-	return data, nil
-}

@@ -61,6 +61,9 @@ func TestNewTLSSources(t *testing.T) {
 		"ca pem":             {CAPEM: ca.PEM},
 		"ca file and pem":    {CAFile: writeFile(t, "ca.pem", ca.PEM), CAPEM: ca.PEM},
 		"one bad ca of two":  {CAPEM: badCA},
+		"ca directory":       {CADir: filepath.Dir(writeFile(t, "anything", ca.PEM))},
+		"suites":             {CipherSuites: []string{"TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}},
+		"pins":               {Pins: []string{strings.Repeat("Ab", 32), strings.Repeat("00:", 31) + "00", "sha256//" + strings.Repeat("A", 43) + "="}},
 		"files":              {CertFile: writeFile(t, "c.pem", cert), KeyFile: writeFile(t, "k.pem", key)},
 		"pem":                {CertPEM: cert, KeyPEM: key},
 		"file and pem":       {CertFile: writeFile(t, "c.pem", cert), KeyPEM: key},
@@ -95,8 +98,25 @@ func TestNewTLSRefuses(t *testing.T) {
 		{TLSOptions{CertPEM: cert, KeyFile: "/nowhere/k.pem"}, []string{`key file "/nowhere/k.pem"`, "no such file"}},
 		{TLSOptions{CertPEM: cert}, []string{"certificate pem", "no private key found"}},
 		{TLSOptions{CertPEM: cert, KeyPEM: otherKey}, []string{"certificate pem with key pem", "private key does not match public key"}},
-		{TLSOptions{CertPEM: cert, KeyPEM: pemBlock("ENCRYPTED PRIVATE KEY", []byte("x"))}, []string{"key pem", "encrypted"}},
-		{TLSOptions{CertPEM: cert, KeyFile: file(legacy)}, []string{"file.pem", "encrypted"}},
+		{TLSOptions{CertPEM: cert, KeyPEM: pemBlock("ENCRYPTED PRIVATE KEY", []byte("x"))}, []string{"key pem", "encrypted, expected a password"}},
+		{TLSOptions{CertPEM: cert, KeyFile: file(legacy)}, []string{"file.pem", "encrypted, expected a password"}},
+		{TLSOptions{CertPEM: cert, KeyFile: file(legacy), KeyPassword: []byte("x")}, []string{"file.pem", "incorrect IV size"}},
+		{TLSOptions{CertPEM: cert, KeyPEM: pemBlock("ENCRYPTED PRIVATE KEY", []byte("x")), KeyPassword: []byte("x")}, []string{"key pem", "malformed"}},
+		{TLSOptions{KeyPassword: []byte("x")}, []string{"a key password without a key"}},
+		{TLSOptions{CADir: "/nowhere"}, []string{`ca directory "/nowhere": no such file`}},
+		{TLSOptions{CADir: filepath.Dir(file(key))}, []string{"none of its 1 files holds a certificate"}},
+		{TLSOptions{Server: true, AnyName: true}, []string{"any name is an option of clients"}},
+		{TLSOptions{Server: true, Pins: []string{"x"}}, []string{`pin "x" is an option of clients`}},
+		{TLSOptions{Server: true, CertPEM: cert, KeyPEM: key, ClientCertOptional: true}, []string{"without authorities"}},
+		{TLSOptions{ClientCertOptional: true, CAPEM: ca.PEM}, []string{"option of a server context"}},
+		{TLSOptions{Insecure: true, AnyName: true}, []string{"any name together with insecure"}},
+		{TLSOptions{Pins: []string{"ab"}}, []string{`pin "ab", expected the SHA-256 of a certificate as 64 hex`}},
+		{TLSOptions{Pins: []string{"sha256//" + strings.Repeat("A", 43)}}, []string{"expected", "sha256//BASE64"}},
+		{TLSOptions{Pins: []string{strings.Repeat("a:b:", 32)}}, []string{"pin", "expected"}},
+		{TLSOptions{CipherSuites: []string{"TLS_AES_128_GCM_SHA256"}}, []string{`"TLS_AES_128_GCM_SHA256" of TLS 1.3 cannot be chosen`}},
+		{TLSOptions{CipherSuites: []string{"AES128-SHA"}}, []string{`"AES128-SHA" is unknown, expected the IANA name`}},
+		{TLSOptions{CipherSuites: []string{"TLS_RSA_WITH_RC4_128_SHA"}}, []string{"RC4", "broken"}},
+		{TLSOptions{CipherSuites: []string{"TLS_RSA_WITH_AES_128_CBC_SHA"}, MinVersion: tls.VersionTLS13}, []string{"minimum of TLS 1.3"}},
 		{TLSOptions{CertPEM: cert, CertFile: "c"}, []string{"both given"}},
 		{TLSOptions{CertPEM: cert, KeyPEM: key, KeyFile: "k"}, []string{"both given"}},
 		{TLSOptions{KeyPEM: key}, []string{"key without a certificate"}},
@@ -130,14 +150,20 @@ func TestServerContextWithAuthoritiesWantsClientCertificates(t *testing.T) {
 	if c := ca.serverTLS(t, TLSOptions{CAPEM: ca.PEM}).Server(); c.ClientAuth != tls.RequireAndVerifyClientCert || c.ClientCAs == nil {
 		t.Errorf("client authentication is %v", c.ClientAuth)
 	}
+	if c := ca.serverTLS(t, TLSOptions{CAPEM: ca.PEM, ClientCertOptional: true}).Server(); c.ClientAuth != tls.VerifyClientCertIfGiven {
+		t.Errorf("client authentication is %v", c.ClientAuth)
+	}
 	if c := ca.serverTLS(t, TLSOptions{}).Server(); c.ClientAuth != tls.NoClientCert {
 		t.Errorf("client authentication is %v", c.ClientAuth)
 	}
 }
 
 func TestCertificateNamesAreBounded(t *testing.T) {
-	cert := &x509.Certificate{DNSNames: make([]string, 1000)}
-	if s := certificateNames(cert); !strings.HasSuffix(s, "992 more") || len(s) > 400 {
+	cert := &x509.Certificate{DNSNames: []string{strings.Repeat("a", 300)}}
+	for range 999 {
+		cert.DNSNames = append(cert.DNSNames, "b.test")
+	}
+	if s := certificateNames(cert); !strings.HasSuffix(s, "999 more") || len(s) > 200 {
 		t.Errorf("names are %q", s)
 	}
 }

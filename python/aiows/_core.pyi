@@ -44,6 +44,12 @@ class TLS:
         key_pem: str | None = None,
         server_name: str | None = None,
         alpn: Sequence[str] | None = (),
+        ca_dir: str | None = None,
+        key_password: bytes | None = None,
+        pins: Sequence[str] | None = (),
+        cipher_suites: Sequence[str] | None = (),
+        any_name: bool = False,
+        client_cert_optional: bool = False,
     ) -> Self: ...
 
 @final

@@ -303,7 +303,7 @@ static void listen_checks_its_arguments(void)
 static void tls_options_are_checked(void)
 {
 	aiows_tls_options o;
-	const char *alpn[] = { "" };
+	const char *alpn[] = { "" }, *pins[] = { "ab" }, *suites[] = { "TLS_AES_128_GCM_SHA256" };
 	loop = begin();
 	TRY_TLS(o.server, 2, AIOWS_ERR_ARGUMENT, "server is 2");
 	TRY_TLS(o.server, 1, AIOWS_ERR_ARGUMENT, "no certificate");
@@ -319,6 +319,18 @@ static void tls_options_are_checked(void)
 	TRY_TLS(o.ca_pem, "no pem", AIOWS_ERR_CERTIFICATE, "");
 	TRY_TLS(o.cert_file, "/nonexistent", AIOWS_ERR_CERTIFICATE, "/nonexistent");
 	TRY_TLS(o.cert_pem, "no pem", AIOWS_ERR_CERTIFICATE, "");
+	TRY_TLS(o.ca_dir, "", AIOWS_ERR_ARGUMENT, "ca_dir is empty");
+	TRY_TLS(o.ca_dir, "/nonexistent", AIOWS_ERR_CERTIFICATE, "/nonexistent");
+	TRY_TLS(o.key_pem, "", AIOWS_ERR_ARGUMENT, "key_pem is empty");
+	TRY_TLS(o.key_password, "", AIOWS_ERR_ARGUMENT, "no certificate");
+	TRY_TLS(o.n_pins = 1; o.pins, pins, AIOWS_ERR_ARGUMENT, "pin \"ab\", expected");
+	TRY_TLS(o.n_pins, 1, AIOWS_ERR_ARGUMENT, "pins is NULL");
+	TRY_TLS(o.n_cipher_suites = 1; o.cipher_suites, suites, AIOWS_ERR_ARGUMENT, suites[0]);
+	TRY_TLS(o.any_name, 2, AIOWS_ERR_ARGUMENT, "any_name is 2");
+	TRY_TLS(o.insecure = 1;
+	        o.any_name, 1, AIOWS_ERR_ARGUMENT, "any name together with insecure");
+	TRY_TLS(o.cert_file = "x"; o.server = 1; o.any_name, 1, AIOWS_ERR_ARGUMENT, "for clients");
+	TRY_TLS(o.client_cert_optional, 1, AIOWS_ERR_ARGUMENT, "client_cert_optional");
 	finish(loop);
 }
 

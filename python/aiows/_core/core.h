@@ -267,6 +267,7 @@ enum {
 	FIELD_BOOL, // int32_t
 	FIELD_FLAG, // uint8_t
 	FIELD_STRING,
+	FIELD_SECRET, // bytes
 	FIELD_STRINGS,
 	FIELD_HEADERS,
 	FIELD_BYTES, // pointer and length, for reading only

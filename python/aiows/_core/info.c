@@ -30,6 +30,10 @@ static const Field info_fields[] = {
 	FIELD(aiows_conn_info_t, close_sent, FIELD_UINT16),
 	FIELD(aiows_conn_info_t, close_reason_received, FIELD_STRING),
 	FIELD(aiows_conn_info_t, close_reason_sent, FIELD_STRING),
+	FIELD(aiows_conn_info_t, tls_alpn, FIELD_STRING),
+	{ "tls_peer_certificate", FIELD_BYTES, offsetof(aiows_conn_info_t, tls_peer_certificate),
+	  offsetof(aiows_conn_info_t, tls_peer_certificate_len) },
+	FIELD(aiows_conn_info_t, tls_resumed, FIELD_BOOL),
 	{ NULL, 0, 0, 0 },
 };
 

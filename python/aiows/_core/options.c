@@ -81,6 +81,12 @@ const Field tls_fields[] = {
 	FIELD(aiows_tls_options, key_pem, FIELD_STRING),
 	FIELD(aiows_tls_options, server_name, FIELD_STRING),
 	COUNTED(aiows_tls_options, alpn, FIELD_STRINGS),
+	FIELD(aiows_tls_options, ca_dir, FIELD_STRING),
+	FIELD(aiows_tls_options, key_password, FIELD_SECRET),
+	COUNTED(aiows_tls_options, pins, FIELD_STRINGS),
+	COUNTED(aiows_tls_options, cipher_suites, FIELD_STRINGS),
+	FIELD(aiows_tls_options, any_name, FIELD_BOOL),
+	FIELD(aiows_tls_options, client_cert_optional, FIELD_BOOL),
 	{ NULL, 0, 0, 0 },
 };
 
@@ -128,6 +134,21 @@ const char *text_from_object(Scratch *scratch, PyObject *object)
 		return NULL;
 	}
 	return PyList_Append(scratch->objects, object) == 0 ? text : NULL;
+}
+
+// secret_from_object takes bytes, as a password need not be UTF-8; no error shows them.
+static const char *secret_from_object(Scratch *scratch, PyObject *object)
+{
+	char *secret;
+	Py_ssize_t len;
+	if (PyBytes_AsStringAndSize(object, &secret, &len) < 0) {
+		return NULL;
+	}
+	if (strlen(secret) != (size_t)len) {
+		PyErr_SetString(PyExc_ValueError, "a password contains a null character");
+		return NULL;
+	}
+	return PyList_Append(scratch->objects, object) == 0 ? secret : NULL;
 }
 
 // sequence_items returns a list or tuple of object's elements, owned by scratch.
@@ -308,6 +329,9 @@ static int set_field(State *state, Scratch *scratch, const Field *field, char *t
 	}
 	case FIELD_STRING:
 		return (*(const char **)place = text_from_object(scratch, value)) != NULL ? 0 : -1;
+	case FIELD_SECRET:
+		return (*(const char **)place = secret_from_object(scratch, value)) != NULL ? 0
+		                                                                            : -1;
 	case FIELD_STRINGS:
 		return strings_from_object(scratch, value, place,
 		                           (size_t *)(target + field->count));
