@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Options says where and how [Dial] connects. Only URI is required.
@@ -25,6 +27,24 @@ type Options struct {
 	// address, IPv6 with or without brackets.
 	Host string
 	Port int
+	// Socket, where not nil, is the connected stream to use; Dial owns it, also when
+	// it fails. Path is a Unix socket to connect to, @ first for an abstract one. With
+	// either, Host, Port and what follows about addresses have no meaning.
+	Socket net.Conn
+	Path   string
+	// LocalHost, a name or an address, and LocalPort are bound to before connecting.
+	LocalHost string
+	LocalPort int
+	// Family is 4 or 6 for addresses of IPv4 or IPv6 alone, 0 for both.
+	Family int
+	// Interleave is how many addresses of the first family are tried before families
+	// alternate; 0 keeps the resolver's order.
+	Interleave int
+	// Delay is when the next address is tried though the one before has not answered;
+	// 0 waits until it failed.
+	Delay time.Duration
+	// HandshakeTimeout bounds the TLS handshake; 0 leaves that to the context.
+	HandshakeTimeout time.Duration
 	// Nagle leaves TCP_NODELAY off. Small messages then wait for the peer's
 	// acknowledgement, up to 40 ms on Linux.
 	Nagle bool
@@ -45,11 +65,19 @@ type Socket struct {
 func (s *Socket) Close() error { return s.Conn.Close() }
 
 // Dial resolves, connects and does the TLS handshake. Addresses are tried as in
-// Happy Eyeballs (RFC 8305: the other family starts 300 ms later).
+// Happy Eyeballs (RFC 8305), if Delay and Interleave say so.
 //
 // It blocks; ctx bounds all of it and cancels it at any point. Every error but
 // those of wrong options is an *[Error]; nothing is left open then.
 func Dial(ctx context.Context, o *Options) (*Socket, error) {
+	s, err := o.dial(ctx)
+	if err != nil && o.Socket != nil {
+		o.Socket.Close()
+	}
+	return s, err
+}
+
+func (o *Options) dial(ctx context.Context) (*Socket, error) {
 	if o.URI == nil {
 		return nil, errors.New("dial: no uri")
 	}
@@ -73,18 +101,12 @@ func Dial(ctx context.Context, o *Options) (*Socket, error) {
 		}
 	}
 
-	d := net.Dialer{Resolver: resolver, Control: control}
-	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	c, err := o.connect(ctx, host, port)
 	if err != nil {
-		op := OpConnect
-		var de *net.DNSError
-		if errors.As(err, &de) {
-			op = OpResolve
-		}
-		return nil, newError(op, host, port, err)
+		return nil, err
 	}
-	if o.Nagle { // the net package sets TCP_NODELAY
-		if err := c.(*net.TCPConn).SetNoDelay(false); err != nil {
+	if tcp, ok := c.(*net.TCPConn); ok && o.Nagle { // the net package sets TCP_NODELAY
+		if err := tcp.SetNoDelay(false); err != nil {
 			c.Close()
 			return nil, newError(OpConnect, host, port, err)
 		}
@@ -93,8 +115,19 @@ func Dial(ctx context.Context, o *Options) (*Socket, error) {
 		return &Socket{Conn: c}, nil
 	}
 	a := NewAdapter(c)
-	return handshake(ctx, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
-		host: host, port: port, offer: offer{config: config, client: true}})
+	s := &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
+		host: host, port: port, offer: offer{config: config, client: true}}
+	if o.HandshakeTimeout == 0 {
+		return handshake(ctx, s)
+	}
+	limited, cancel := context.WithTimeout(ctx, o.HandshakeTimeout)
+	defer cancel()
+	s, err = handshake(limited, s)
+	var e *Error
+	if errors.As(err, &e) && limited.Err() != nil && ctx.Err() == nil {
+		e.Errno, e.Limit = syscall.ECONNABORTED, o.HandshakeTimeout
+	}
+	return s, err
 }
 
 // ServerTLS does the server's side of the TLS handshake on an accepted

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The values of [Error.Op].
@@ -28,6 +29,10 @@ type Error struct {
 	Err     error         // the cause, for errors.Is and errors.As
 	Timeout bool          // the context's deadline or the system's own limit passed
 	Errno   syscall.Errno // 0 when the system was not the cause
+
+	Path     string        // the Unix socket that was connected to
+	Attempts []Attempt     // OpConnect: each address that was tried
+	Limit    time.Duration // OpTLS: the HandshakeTimeout that passed
 }
 
 func newError(op, host string, port int, err error) *Error {
@@ -50,12 +55,22 @@ func (e *Error) Error() string {
 	if e.Host != "" {
 		at = net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
 	}
+	if e.Path != "" {
+		at = "unix socket " + strconv.Quote(shorten(e.Path, 120))
+	}
 	switch e.Op {
 	case OpResolve:
 		return "resolve " + strconv.Quote(e.Host) + ": " + explainResolve(e.Err)
 	case OpTLS:
 		prefix := "tls handshake with " + at + ": "
-		return prefix + explainTLS(e.Err, mostText-len(prefix))
+		text := prefix + explainTLS(e.Err, mostText-len(prefix))
+		if e.Limit != 0 {
+			text += " after " + e.Limit.String()
+		}
+		return text
+	}
+	if len(e.Attempts) > 1 {
+		return e.Op + " to " + at + ": " + explainAttempts(e.Attempts)
 	}
 	return e.Op + " to " + at + ": " + explainConnect(e.Err)
 }
@@ -114,6 +129,33 @@ func explainConnect(err error) string {
 		return cause.Error() + " (" + oe.Addr.String() + ")"
 	}
 	return cause.Error()
+}
+
+func explainAttempts(attempts []Attempt) string {
+	const most = 4
+	var texts []string
+	for _, a := range attempts {
+		texts = append(texts, a.Error())
+	}
+	if n := len(texts); n > most {
+		texts = append(texts[:most], strconv.Itoa(n-most)+" more")
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Error says why the address did not answer.
+func (a *Attempt) Error() string {
+	text := explainConnect(a.Err)
+	if !strings.Contains(text, a.Address) {
+		text += " (" + a.Address + ")"
+	}
+	return text
+}
+
+// Errno returns the system's error number, 0 when it was not the cause.
+func (a *Attempt) Errno() (n syscall.Errno) {
+	errors.As(a.Err, &n)
+	return n
 }
 
 // explainTLS aims at no more than most octets.
