@@ -178,7 +178,20 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 		Headers:      a.headers(o.headers, o.n_headers),
 		RawLines:     a.strings("raw_lines", o.raw_lines, o.n_raw_lines),
 		Conn:         a.conn(o.conn),
+
+		HasSocket:           o.fd != -1,
+		Socket:              a.int("fd", o.fd, -1, math.MaxInt32),
+		UnixPath:            a.text("unix_path", o.unix_path),
+		LocalAddress:        a.text("local_address", o.local_address),
+		LocalPort:           a.int("local_port", o.local_port, 0, math.MaxUint16),
+		Family:              int(o.family),
+		Interleave:          a.int("interleave", o.interleave, 0, math.MaxInt32),
+		HappyEyeballsDelay:  a.milliseconds("happy_eyeballs_delay_ms", o.happy_eyeballs_delay_ms),
+		TLSHandshakeTimeout: a.milliseconds("tls_handshake_timeout_ms", o.tls_handshake_timeout_ms),
+		TLSShutdownTimeout:  a.milliseconds("tls_shutdown_timeout_ms", o.tls_shutdown_timeout_ms),
+		MaxRedirects:        a.int("max_redirects", o.max_redirects, 0, math.MaxInt32),
 	}
+	a.reserved(o.reserved)
 	if out.RawLines != nil {
 		if o.user_agent != nil {
 			a.refuse("user_agent is %q beside raw_lines, expected NULL and a User-Agent line", out.UserAgent)

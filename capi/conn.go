@@ -30,7 +30,7 @@ func (l *loop) newConn(ws *libws.Conn) C.uintptr_t {
 	}
 	if !l.adopt(b.handle(), ended) {
 		ended()
-		ws.Free()
+		ws.Abandon()
 		return 0
 	}
 	ws.SetHandle(uint64(b.handle()))

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"aiows/libws/dial"
 	"aiows/libws/handshake"
 )
 
@@ -135,6 +136,22 @@ func (p *packer) headers(h handshake.Header) (*C.aiows_header, C.size_t) {
 	return at, C.size_t(len(h))
 }
 
+func (p *packer) attempts(list []dial.Attempt) (*C.aiows_attempt, C.size_t) {
+	p.count(len(list))
+	if len(list) == 0 {
+		return nil, 0
+	}
+	at := (*C.aiows_attempt)(p.room(uintptr(len(list))*unsafe.Sizeof(C.aiows_attempt{}), 8))
+	for i := range list {
+		a := &list[i]
+		packed := C.aiows_attempt{address: p.text(a.Address), text: p.text(a.Error()), os_errno: C.int32_t(a.Errno())}
+		if at != nil {
+			unsafe.Slice(at, len(list))[i] = packed
+		}
+	}
+	return at, C.size_t(len(list))
+}
+
 // packed is the result of an info call.
 func packed(ok, live bool) C.int32_t {
 	switch {
@@ -178,6 +195,7 @@ func go_conn_info(h C.uintptr_t, out *C.aiows_conn_info_t) (rc C.int32_t) {
 		out.response_body, out.response_body_len = p.bytes(i.ResponseBody)
 		out.tls_alpn = p.text(i.TLSALPN)
 		out.tls_peer_certificate, out.tls_peer_certificate_len = p.bytes(i.TLSPeerCertificate)
+		out.attempts, out.n_attempts = p.attempts(i.Attempts)
 	}))
 }
 

@@ -28,6 +28,12 @@ const aiows_conn_options default_conn_options = {
 const aiows_connect_options default_connect_options = {
 	.size = sizeof default_connect_options,
 	.open_timeout_ms = 10000,
+	.fd = -1,
+	.interleave = 1,
+	.happy_eyeballs_delay_ms = 250,
+	.tls_handshake_timeout_ms = 60000,
+	.tls_shutdown_timeout_ms = 30000,
+	.max_redirects = 10,
 };
 
 const aiows_listen_options default_listen_options = {

@@ -416,6 +416,22 @@ typedef struct aiows_connect_options {
 	size_t n_raw_lines;                 // apply on top; origin, user_agent and subprotocols
 					    // must be unset
 	const aiows_conn_options *conn;     // NULL: the defaults
+	int32_t fd; // -1; else a connected stream socket, see aiows_connect
+	int32_t family; // 0; 4, 6: only addresses of IPv4, of IPv6
+	const char *unix_path; // connect to this Unix socket; @ first: abstract
+	const char *local_address; // name or address to bind to before connecting
+	int32_t local_port; // port to bind to before connecting; 0: any
+	int32_t interleave; // 1: addresses of the first family that come before
+	// families alternate (RFC 8305 section 4); 0: the
+	// resolver's order
+	int64_t happy_eyeballs_delay_ms; // 250: the next address is tried beside one that does
+	// not answer; 0: when that has failed
+	int64_t tls_handshake_timeout_ms; // 60000: for the TLS handshake; then AIOWS_ERR_TIMEOUT
+	// with os_errno ECONNABORTED; 0: none
+	int64_t tls_shutdown_timeout_ms; // 30000: from the second Close frame to the end of TLS,
+	// within close_timeout_ms; 0: none
+	int32_t max_redirects; // 10; 0: none is followed
+	uint32_t reserved;
 } aiows_connect_options;
 
 AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t size);
@@ -425,9 +441,34 @@ AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t
 // which is sent as Basic credentials. options may be NULL. user_data comes back
 // in every event of the connection.
 //
+// It connects to the URI's host and port, or to one of these, of which at most one
+// may be given; the Host field and the name that TLS verifies stay the URI's:
+//   host, port  and local_address, local_port and family as for the URI's
+//   unix_path   a Unix stream socket
+//   fd          a stream socket that is connected already. The library makes a
+//               duplicate before this returns, which it closes in the end; the program
+//               keeps its own descriptor and may close it at once. It must not use the
+//               socket any more, which becomes non-blocking
+// The addresses of a name are tried as RFC 8305 says; what each one answered is in
+// aiows_conn_info.
+//
+// Answers of status 300, 301, 302, 303, 307 and 308 with one Location field are
+// followed, up to max_redirects, all within open_timeout_ms; aiows_conn_info tells the
+// last URI, request and answer. The Location may be relative (RFC 3986), or http and
+// https, which stand for ws and wss. To another origin (scheme, host or port) neither
+// credentials of the URI nor the header fields Authorization, Cookie,
+// Proxy-Authorization and Host are sent. The connection fails with the status in
+// http_status and
+//   AIOWS_ERR_HANDSHAKE  one redirect too many, or one from wss to ws
+//   AIOWS_ERR_URI        the Location is no URI of ws, wss, http or https
+//   AIOWS_ERR_ARGUMENT   another origin and unix_path, host or port; or any with fd
+// With raw_lines, which were written for one server, no redirect is followed: it fails
+// with AIOWS_ERR_STATUS. options->tls is used for every wss:// URI on the way, so that a
+// ws:// URI may come with one unless max_redirects is 0.
+//
 // Returns 0 and the handle in *conn_out, or AIOWS_ERR_URI, AIOWS_ERR_HEADER,
-// AIOWS_ERR_ARGUMENT, AIOWS_ERR_HANDLE (loop or options->tls): then no event
-// follows.
+// AIOWS_ERR_ARGUMENT, AIOWS_ERR_HANDLE (loop or options->tls), AIOWS_ERR_SYSTEM (fd is
+// no socket, or no descriptor is left for the duplicate): then no event follows.
 AIOWS_API int32_t aiows_connect(aiows_loop *loop, const char *uri,
                                 const aiows_connect_options *options, uint64_t user_data,
                                 aiows_conn **conn_out, aiows_error *err);
@@ -435,10 +476,10 @@ AIOWS_API int32_t aiows_connect(aiows_loop *loop, const char *uri,
 // ---------------------------------------------------------------- connection
 
 enum {
-	AIOWS_COMPRESS = 1,    // AIOWS_ERR_UNSUPPORTED unless compression was negotiated
+	AIOWS_COMPRESS = 1, // AIOWS_ERR_UNSUPPORTED unless compression was negotiated
 	AIOWS_NO_COMPRESS = 2, // send this message as it is; not with AIOWS_COMPRESS
-	AIOWS_TRY = 4,         // AIOWS_ERR_BUSY rather than wait for another writer
-	AIOWS_FORCE = 8        // queue whatever is pending; see AIOWS_PENDING
+	AIOWS_TRY = 4, // AIOWS_ERR_BUSY rather than wait for another writer
+	AIOWS_FORCE = 8 // queue whatever is pending; see AIOWS_PENDING
 };
 
 // aiows_send queues one message and never blocks.
@@ -520,31 +561,41 @@ AIOWS_API int32_t aiows_buffered(aiows_conn *conn, size_t *bytes_out);
 
 enum { AIOWS_CONNECTING = 0, AIOWS_OPEN = 1, AIOWS_CLOSING = 2, AIOWS_CLOSED = 3 };
 
+// aiows_attempt is an address that was tried in vain.
+typedef struct aiows_attempt {
+	const char *address; // "192.0.2.1:443"
+	const char *text; // why it failed
+	int32_t os_errno; // or 0
+	int32_t reserved;
+} aiows_attempt;
+
 // aiows_conn_info_t describes a connection. Its pointers stay valid until
 // aiows_conn_free; strings are "" and arrays NULL where there is nothing.
 typedef struct aiows_conn_info_s {
 	uint32_t size;
-	int32_t state;               // AIOWS_CONNECTING to AIOWS_CLOSED
-	int32_t server;              // 1: accepted by a listener
-	int32_t response_status;     // 101; another one after FAILED; 0: none came
-	const char *uri;             // without credentials; "" for a server
-	const char *subprotocol;     // the one agreed on
-	const char *extensions;      // the answer's Sec-WebSocket-Extensions
-	const char *local_address;   // "192.0.2.1:443", "[2001:db8::1]:443"
+	int32_t state; // AIOWS_CONNECTING to AIOWS_CLOSED
+	int32_t server; // 1: accepted by a listener
+	int32_t response_status; // 101; another one after FAILED; 0: none came
+	const char *uri; // without credentials, the last one after redirects;
+	// "" for a server
+	const char *subprotocol; // the one agreed on
+	const char *extensions; // the answer's Sec-WebSocket-Extensions
+	const char *local_address; // "192.0.2.1:443", "[2001:db8::1]:443"; of a Unix socket
+	// the path, @ first for an abstract one, or ""
 	const char *remote_address;
-	const char *tls_version;     // "TLS 1.3"; "" without TLS
+	const char *tls_version; // "TLS 1.3"; "" without TLS
 	const char *tls_cipher_suite;
-	const char *request_target;  // "/path?query"
+	const char *request_target; // "/path?query"
 	const aiows_header *request_headers; // as sent or received, in order
 	size_t n_request_headers;
 	const char *response_reason; // the text beside the status
 	const aiows_header *response_headers;
 	size_t n_response_headers;
-	const void *response_body;   // of an answer other than 101, at most 64 KiB
+	const void *response_body; // of an answer other than 101, at most 64 KiB
 	size_t response_body_len;
-	int32_t added_host;          // 1: raw_lines lacked Host and it was added
-	uint16_t close_received;     // code of the peer's Close, 1005 without, 0: none
-	uint16_t close_sent;         // code of our Close, 1005 without, 0: none
+	int32_t added_host; // 1: raw_lines lacked Host and it was added
+	uint16_t close_received; // code of the peer's Close, 1005 without, 0: none
+	uint16_t close_sent; // code of our Close, 1005 without, 0: none
 	const char *close_reason_received;
 	const char *close_reason_sent;
 	const char *tls_alpn;        // the protocol agreed on by ALPN
@@ -552,6 +603,8 @@ typedef struct aiows_conn_info_s {
 	size_t tls_peer_certificate_len;
 	int32_t tls_resumed;         // 1: from a session of an earlier connection
 	uint32_t reserved;
+	const aiows_attempt *attempts; // after FAILED because no address answered, in order
+	size_t n_attempts;
 } aiows_conn_info_t;
 
 // aiows_conn_info fills *info_out, whose size the caller sets.
@@ -603,15 +656,15 @@ AIOWS_API int32_t aiows_conn_free(aiows_conn *conn);
 
 typedef struct aiows_listen_options {
 	uint32_t size;
-	int32_t backlog;         // 1024
-	int32_t reuse_port;      // 1: SO_REUSEPORT
-	int32_t max_handshakes;  // 1024: opening connections at a time, until they are
-				 // accepted or refused; the rest wait in the kernel
-	aiows_tls *tls;          // NULL: plain ws; made with server = 1
+	int32_t backlog; // 1024
+	int32_t reuse_port; // 1: SO_REUSEPORT
+	int32_t max_handshakes; // 1024: opening connections at a time, until they are
+	// accepted or refused; the rest wait in the kernel
+	aiows_tls *tls; // NULL: plain ws; made with server = 1
 	int64_t open_timeout_ms; // 10000: from accept to the end of the handshake
 	const char *server_name; // the Server field; NULL: "aiows/VERSION"; "": none
-	int32_t fd;              // -1; else a bound socket to listen on, see aiows_listen
-	int32_t any_request;     // 1: REQUEST also for requests that are no upgrade
+	int32_t fd; // -1; else a bound socket to listen on, see aiows_listen
+	int32_t any_request; // 1: REQUEST also for requests that are no upgrade
 } aiows_listen_options;
 
 AIOWS_API void aiows_listen_options_init(aiows_listen_options *options, size_t size);
@@ -682,8 +735,8 @@ AIOWS_API int32_t aiows_request_info(aiows_request *request, aiows_request_info_
 typedef struct aiows_accept_options {
 	uint32_t size;
 	uint32_t reserved;
-	const char *subprotocol;        // one of the offered; NULL: none
-	const aiows_header *headers;    // added to the answer
+	const char *subprotocol; // one of the offered; NULL: none
+	const aiows_header *headers; // added to the answer
 	size_t n_headers;
 	const aiows_conn_options *conn; // NULL: the defaults
 } aiows_accept_options;

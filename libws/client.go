@@ -22,6 +22,7 @@ const headRead = 4 << 10
 // opening is what a connection needs until it is open; the loop lock guards it.
 type opening struct {
 	options  *ConnectOptions // client
+	socket   net.Conn        // client: the host's, until Start
 	uri      *dial.URI
 	request  *handshake.Built
 	offers   []deflate.Config // client: what request offers
@@ -49,6 +50,8 @@ type handover struct {
 	tls           *tls.Conn
 	adapter       *dial.Adapter
 	rest          []byte // read behind the handshake
+	uri, target   string // client: after redirects
+	request       *handshake.Built
 	local, remote string
 	response      *handshake.Response
 	body          []byte
@@ -72,11 +75,11 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	if err != nil {
 		return nil, &Error{Code: CodeURI, Text: err.Error()}
 	}
-	if !uri.Secure && o.TLS != nil {
-		return nil, argument("TLS context for %s, whose scheme is ws", uri.Raw)
+	if !uri.Secure && o.TLS != nil && o.MaxRedirects == 0 {
+		return nil, argument("TLS context for %s, whose scheme is ws, and no redirect is followed", uri.Raw)
 	}
-	if o.Port < 0 || o.Port > 65535 {
-		return nil, argument("port %d, expected 0 to 65535", o.Port)
+	if err := o.checkTarget(); err != nil {
+		return nil, err
 	}
 	if len(o.RawLines) > 0 && (o.Origin != "" || len(o.Subprotocols) > 0) {
 		return nil, argument("raw request lines together with origin or subprotocols, expected one of them")
@@ -88,24 +91,29 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	request := handshake.Request{
-		Target: uri.Target, Host: uri.HostHeader, Origin: o.Origin, UserAgent: o.UserAgent,
-		Subprotocols: o.Subprotocols, Extensions: deflate.Offer(offers), Headers: o.Headers, Raw: o.RawLines,
-		HasBasic: uri.HasUser, BasicUser: uri.User, BasicPassword: uri.Password,
+	built, failed := o.buildRequest(uri, offers)
+	if failed != nil {
+		return nil, failed
 	}
-	built, err := request.Build()
-	if err != nil {
-		return nil, &Error{Code: CodeHeader, Text: err.Error()}
+	var socket net.Conn
+	if o.HasSocket {
+		if socket, err = adoptSocket(o.Socket); err != nil {
+			return nil, err
+		}
 	}
 	c := newConn(l, wire.Client, o.Conn)
 	c.userData.Store(userData)
 	options := *o
-	c.opened = opening{options: &options, uri: uri, request: built, offers: o.Conn.offered(offers, built)}
+	c.opened = opening{options: &options, socket: socket, uri: uri, request: built, offers: o.Conn.offered(offers, built)}
+	c.ending.tlsTimeout = o.TLSShutdownTimeout
 	c.info.request, c.info.uri, c.info.target = built, uri.Raw, uri.Target
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
+		if socket != nil {
+			_ = socket.Close()
+		}
 		return nil, CodeHandle
 	}
 	l.conns++
@@ -131,22 +139,26 @@ func (c *Conn) Start() {
 		c.cancel()
 	}
 	o := c.opened
+	c.opened.socket = nil
 	c.loop.mu.Unlock()
 	spawn(func() { c.loop.handOver(c, open(ctx, &o)) })
 }
 
-// open dials and does the handshake. It blocks, ctx bounds it.
-func open(ctx context.Context, o *opening) *handover {
+// openOne dials and does the handshake with one server. It blocks, ctx bounds it.
+func openOne(ctx context.Context, o *opening) *handover {
+	p := o.options
 	sock, err := dial.Dial(ctx, &dial.Options{
-		URI: o.uri, TLS: o.options.TLS, ServerName: o.options.ServerName,
-		Host: o.options.Host, Port: o.options.Port,
+		URI: o.uri, TLS: p.TLS, ServerName: p.ServerName,
+		Host: p.Host, Port: p.Port, Socket: o.socket, Path: p.UnixPath,
+		LocalHost: p.LocalAddress, LocalPort: p.LocalPort, Family: p.Family,
+		Interleave: p.Interleave, Delay: p.HappyEyeballsDelay, HandshakeTimeout: p.TLSHandshakeTimeout,
 	})
 	if err != nil {
 		return &handover{fd: -1, err: dialError(ctx, err)}
 	}
 	// Cancelling closes the socket, which ends whatever the goroutine waits for.
 	stop := context.AfterFunc(ctx, func() { _ = sock.Conn.SetDeadline(time.Unix(1, 0)) })
-	h, err := upgrade(sock, o)
+	h, err := upgrade(ctx, sock, o)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -155,7 +167,7 @@ func open(ctx context.Context, o *opening) *handover {
 		h.err = handshakeError(ctx, o.uri, sock.Explain(err))
 		return h
 	}
-	h.local, h.remote = sock.Conn.LocalAddr().String(), sock.Conn.RemoteAddr().String()
+	h.local, h.remote = addressName(sock.Conn.LocalAddr()), addressName(sock.Conn.RemoteAddr())
 	if err := h.detach(sock); err != nil {
 		_ = sock.Close()
 		h.err = systemError(o.uri.Raw, err)
@@ -176,7 +188,7 @@ func (h *handover) detach(sock *dial.Socket) error {
 }
 
 // upgrade sends the request and reads the answer.
-func upgrade(sock *dial.Socket, o *opening) (*handover, error) {
+func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, error) {
 	var stream net.Conn = sock.Conn
 	if sock.TLS != nil {
 		stream = sock.TLS
@@ -208,7 +220,12 @@ func upgrade(sock *dial.Socket, o *opening) (*handover, error) {
 	}
 	var status *handshake.StatusError
 	if errors.As(err, &status) {
-		h.body = readBody(stream, h.rest, h.response)
+		read := func() []byte { return readBody(stream, h.rest, h.response) }
+		if o.options.follows(h.response) {
+			h.body = drain(ctx, sock, read, h.response)
+		} else {
+			h.body = read()
+		}
 		h.rest = nil
 	}
 	return h, err
@@ -232,7 +249,7 @@ func dialError(ctx context.Context, err error) *Error {
 	e := &Error{Code: CodeConnect, Text: err.Error()}
 	var d *dial.Error
 	if errors.As(err, &d) {
-		e.Errno = d.Errno
+		e.Errno, e.Attempts = d.Errno, d.Attempts
 		switch {
 		case d.Timeout:
 			e.Code = CodeTimeout

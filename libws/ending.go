@@ -14,6 +14,9 @@ type ending struct {
 	peerFirst bool  // it came before ours was sent
 	deadline  int64 // by when the connection has to end; 0: not closing
 	finSent   bool
+	// tlsTimeout bounds the end of TLS once Close frames went both ways; 0 later, or
+	// when close timeout alone does.
+	tlsTimeout time.Duration
 }
 
 // peerClosed serves the peer's Close frame. What follows it on the wire is ignored.
@@ -65,6 +68,13 @@ func (c *Conn) closeProgress(now int64) {
 	if c.ending.deadline == 0 && c.opts.CloseTimeout > 0 {
 		c.ending.deadline = now + int64(c.opts.CloseTimeout)
 		c.retime()
+	}
+	if sent && received && c.tls != nil && c.ending.tlsTimeout > 0 {
+		if at := now + int64(c.ending.tlsTimeout); c.ending.deadline == 0 || at < c.ending.deadline {
+			c.ending.deadline = at
+			c.retime()
+		}
+		c.ending.tlsTimeout = 0
 	}
 	over := sent && (received || c.reader.discard)
 	if !over || c.ending.finSent || c.out.pending.Load() > 0 {

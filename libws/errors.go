@@ -1,6 +1,10 @@
 package libws
 
-import "syscall"
+import (
+	"syscall"
+
+	"aiows/libws/dial"
+)
 
 // Error says why an operation or a connection failed.
 type Error struct {
@@ -9,6 +13,8 @@ type Error struct {
 	Errno      syscall.Errno // of the system call behind it, or 0
 	CloseCode  uint16        // the close code sent because of it, or 0
 	HTTPStatus int           // of the peer's answer, or 0
+
+	Attempts []dial.Attempt // CodeConnect, CodeTimeout: each address that was tried
 }
 
 func (e *Error) Error() string {

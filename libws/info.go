@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"aiows/libws/dial"
 	"aiows/libws/handshake"
 	"aiows/libws/wire"
 )
@@ -32,6 +33,9 @@ type secured struct {
 }
 
 func (i *info) adopt(h *handover) {
+	if h.request != nil {
+		i.uri, i.target, i.request = h.uri, h.target, h.request
+	}
 	i.local, i.remote = h.local, h.remote
 	i.response, i.body = h.response, h.body
 	i.subprotocol, i.extensions = h.subprotocol, h.extensions
@@ -72,6 +76,7 @@ type ConnInfo struct {
 	CloseSent           uint16
 	CloseReasonReceived string
 	CloseReasonSent     string
+	Attempts            []dial.Attempt // each address that did not answer
 }
 
 // Info returns a copy of what is known of the connection.
@@ -90,6 +95,9 @@ func (c *Conn) Info() *ConnInfo {
 	if s := i.secure; s != nil {
 		r.TLSVersion, r.TLSCipherSuite, r.TLSALPN = s.version, s.suite, s.alpn
 		r.TLSPeerCertificate, r.TLSResumed = s.certificate, s.resumed
+	}
+	if c.err != nil {
+		r.Attempts = c.err.Attempts
 	}
 	switch {
 	case i.request != nil:

@@ -108,6 +108,21 @@ type ConnectOptions struct {
 	Headers      handshake.Header
 	RawLines     []string // the whole request; the fields above must be unset
 	Conn         ConnOptions
+
+	HasSocket    bool // use a duplicate of Socket, which is connected
+	Socket       int
+	UnixPath     string // connect to this Unix socket; @ first for an abstract one
+	LocalAddress string // bind to this name or address first
+	LocalPort    int
+	Family       int // 4 or 6; 0: any
+	// Interleave and HappyEyeballsDelay are RFC 8305's: how many addresses of the first
+	// family come before families alternate, 0 for the resolver's order; and when the
+	// next address is tried beside one that does not answer, 0 for when it failed.
+	Interleave          int
+	HappyEyeballsDelay  time.Duration
+	TLSHandshakeTimeout time.Duration // 0: none but OpenTimeout
+	TLSShutdownTimeout  time.Duration // for the end of TLS after the Close frames; 0: none but CloseTimeout
+	MaxRedirects        int
 }
 
 // ListenOptions describe a Listener.

@@ -271,6 +271,7 @@ enum {
 	FIELD_STRINGS,
 	FIELD_HEADERS,
 	FIELD_BYTES, // pointer and length, for reading only
+	FIELD_ATTEMPTS, // aiows_attempt *, for reading only
 	FIELD_TLS,
 	FIELD_DEFLATE,
 };

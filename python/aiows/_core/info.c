@@ -34,6 +34,8 @@ static const Field info_fields[] = {
 	{ "tls_peer_certificate", FIELD_BYTES, offsetof(aiows_conn_info_t, tls_peer_certificate),
 	  offsetof(aiows_conn_info_t, tls_peer_certificate_len) },
 	FIELD(aiows_conn_info_t, tls_resumed, FIELD_BOOL),
+	{ "attempts", FIELD_ATTEMPTS, offsetof(aiows_conn_info_t, attempts),
+	  offsetof(aiows_conn_info_t, n_attempts) },
 	{ NULL, 0, 0, 0 },
 };
 
@@ -106,6 +108,21 @@ PyObject *strings_to_list(const char *const *strings, size_t n)
 	return list;
 }
 
+// attempts_to_list makes (address, errno, text) of each.
+static PyObject *attempts_to_list(const aiows_attempt *attempts, size_t n)
+{
+	PyObject *list = PyList_New((Py_ssize_t)n);
+	for (size_t i = 0; list != NULL && i < n; i++) {
+		PyObject *item =
+			Py_BuildValue("(NiN)", text_new(attempts[i].address),
+			              (int)attempts[i].os_errno, text_new(attempts[i].text));
+		if (item == NULL || PyList_SetItem(list, (Py_ssize_t)i, item) < 0) {
+			Py_CLEAR(list);
+		}
+	}
+	return list;
+}
+
 static PyObject *field_get(const Field *field, const char *source)
 {
 	const void *place = source + field->offset;
@@ -127,6 +144,9 @@ static PyObject *field_get(const Field *field, const char *source)
 		return text_new(*(const char *const *)place);
 	case FIELD_HEADERS:
 		return headers_to_list(*(const aiows_header *const *)place, *(const size_t *)count);
+	case FIELD_ATTEMPTS:
+		return attempts_to_list(*(const aiows_attempt *const *)place,
+		                        *(const size_t *)count);
 	case FIELD_BYTES:
 		return PyBytes_FromStringAndSize(*(const char *const *)place,
 		                                 (Py_ssize_t) * (const size_t *)count);

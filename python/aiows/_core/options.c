@@ -47,6 +47,16 @@ const Field connect_fields[] = {
 	COUNTED(aiows_connect_options, subprotocols, FIELD_STRINGS),
 	COUNTED(aiows_connect_options, headers, FIELD_HEADERS),
 	COUNTED(aiows_connect_options, raw_lines, FIELD_STRINGS),
+	FIELD(aiows_connect_options, fd, FIELD_INT32),
+	FIELD(aiows_connect_options, family, FIELD_INT32),
+	FIELD(aiows_connect_options, unix_path, FIELD_STRING),
+	FIELD(aiows_connect_options, local_address, FIELD_STRING),
+	FIELD(aiows_connect_options, local_port, FIELD_INT32),
+	FIELD(aiows_connect_options, interleave, FIELD_INT32),
+	FIELD(aiows_connect_options, happy_eyeballs_delay_ms, FIELD_INT64),
+	FIELD(aiows_connect_options, tls_handshake_timeout_ms, FIELD_INT64),
+	FIELD(aiows_connect_options, tls_shutdown_timeout_ms, FIELD_INT64),
+	FIELD(aiows_connect_options, max_redirects, FIELD_INT32),
 	{ NULL, 0, 0, 0 },
 };
 
