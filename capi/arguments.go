@@ -169,7 +169,7 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 	out := &libws.ConnectOptions{
 		Host:         a.text("host", o.host),
 		Port:         a.int("port", o.port, 0, math.MaxUint16),
-		TLS:          a.tls(o.tls, false),
+		TLS:          a.tls("tls", o.tls, false),
 		ServerName:   a.text("server_name", o.server_name),
 		OpenTimeout:  a.milliseconds("open_timeout_ms", o.open_timeout_ms),
 		Origin:       a.text("origin", o.origin),
@@ -190,6 +190,10 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 		TLSHandshakeTimeout: a.milliseconds("tls_handshake_timeout_ms", o.tls_handshake_timeout_ms),
 		TLSShutdownTimeout:  a.milliseconds("tls_shutdown_timeout_ms", o.tls_shutdown_timeout_ms),
 		MaxRedirects:        a.int("max_redirects", o.max_redirects, 0, math.MaxInt32),
+		Proxy:               a.text("proxy", o.proxy),
+		ProxyEnvironment:    a.strings("proxy_environment", o.proxy_environment, o.n_proxy_environment),
+		ProxyTLS:            a.tls("proxy_tls", o.proxy_tls, false),
+		ProxyServerName:     a.text("proxy_server_name", o.proxy_server_name),
 	}
 	a.reserved(o.reserved)
 	if out.RawLines != nil {
@@ -206,7 +210,7 @@ func (a *arguments) listen(o *C.aiows_listen_options) *libws.ListenOptions {
 		Backlog:       a.int("backlog", o.backlog, 1, math.MaxInt32),
 		ReusePort:     a.bool("reuse_port", o.reuse_port),
 		MaxHandshakes: a.int("max_handshakes", o.max_handshakes, 1, math.MaxInt32),
-		TLS:           a.tls(o.tls, true),
+		TLS:           a.tls("tls", o.tls, true),
 		OpenTimeout:   a.milliseconds("open_timeout_ms", o.open_timeout_ms),
 		ServerName:    agent(o.server_name),
 		HasSocket:     o.fd != -1,

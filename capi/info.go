@@ -196,6 +196,7 @@ func go_conn_info(h C.uintptr_t, out *C.aiows_conn_info_t) (rc C.int32_t) {
 		out.tls_alpn = p.text(i.TLSALPN)
 		out.tls_peer_certificate, out.tls_peer_certificate_len = p.bytes(i.TLSPeerCertificate)
 		out.attempts, out.n_attempts = p.attempts(i.Attempts)
+		out.proxy = p.text(i.Proxy)
 	}))
 }
 

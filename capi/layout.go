@@ -79,5 +79,5 @@ var (
 	_ = [1]struct{}{}[C.AIOWS_CLOSED-libws.StateClosed]
 
 	_ = [1]struct{}{}[C.AIOWS_ERR_AGAIN-libws.CodeAgain]
-	_ = [1]struct{}{}[C.AIOWS_ERR_UNSUPPORTED-libws.CodeUnsupported]
+	_ = [1]struct{}{}[C.AIOWS_ERR_PROXY-libws.CodeProxy]
 )

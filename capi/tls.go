@@ -107,7 +107,7 @@ func secret(s *C.char) []byte {
 }
 
 // tls is the context of a handle that may be NULL.
-func (a *arguments) tls(h *C.aiows_tls, server bool) *dial.TLS {
+func (a *arguments) tls(name string, h *C.aiows_tls, server bool) *dial.TLS {
 	if h == nil {
 		return nil
 	}
@@ -115,12 +115,12 @@ func (a *arguments) tls(h *C.aiows_tls, server bool) *dial.TLS {
 	_, t := lookup[tlsContext](n)
 	if t == nil {
 		if a.err == nil {
-			a.err = &libws.Error{Code: libws.CodeHandle, Text: "tls is not a live aiows_tls"}
+			a.err = &libws.Error{Code: libws.CodeHandle, Text: name + " is not a live aiows_tls"}
 		}
 		return nil
 	}
 	if t.server != server {
-		a.refuse("tls was made with server = %d, expected %d", truth(t.server), truth(server))
+		a.refuse("%s was made with server = %d, expected %d", name, truth(t.server), truth(server))
 	}
 	return t.TLS
 }

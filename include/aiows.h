@@ -96,7 +96,8 @@ typedef struct aiows_tls aiows_tls;
 	X(ABORTED, -23, "the connection was aborted by the program")                               \
 	X(KEEPALIVE, -24, "no answer to a ping in time")                                           \
 	X(SYSTEM, -25, "a system call failed")                                                     \
-	X(UNSUPPORTED, -26, "not supported")
+	X(UNSUPPORTED, -26, "not supported")                                                       \
+	X(PROXY, -27, "the proxy refused or failed")
 
 enum {
 	AIOWS_OK = 0,
@@ -432,6 +433,12 @@ typedef struct aiows_connect_options {
 	// within close_timeout_ms; 0: none
 	int32_t max_redirects; // 10; 0: none is followed
 	uint32_t reserved;
+	const char *proxy;                  // URL of a proxy; NULL: none; "env": see below
+	aiows_tls *proxy_tls;               // for an https proxy; NULL: verified against the
+					    // system's authorities
+	const char *proxy_server_name;      // TLS server name instead of an https proxy's host
+	const char *const *proxy_environment; // NAME=value each, with proxy "env" only; NULL:
+	size_t n_proxy_environment;         // the environment that the process started with
 } aiows_connect_options;
 
 AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t size);
@@ -466,9 +473,25 @@ AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t
 // with AIOWS_ERR_STATUS. options->tls is used for every wss:// URI on the way, so that a
 // ws:// URI may come with one unless max_redirects is 0.
 //
+// A proxy is http://host:port, https (TLS to the proxy), socks4, socks4a, socks5 or
+// socks5h, with user:password@ where it wants credentials (percent-encoded; socks4 and
+// socks4a take a user id alone). http and https are asked by CONNECT, for ws and wss
+// alike; socks4 and socks5 get an address that is resolved here, the others the name.
+// host, port, tls and server_name stay what they are without one; local_address,
+// local_port, family and the like are about the way to the proxy. fd and unix_path know
+// none: AIOWS_ERR_ARGUMENT. proxy "env" takes the
+// first that is set of wss_proxy, socks_proxy and https_proxy, or for a ws URI of
+// ws_proxy, socks_proxy, https_proxy and http_proxy, in lower or upper case, unless
+// no_proxy names the host of the URI. FAILED is
+//   AIOWS_ERR_CONNECT, AIOWS_ERR_RESOLVE, AIOWS_ERR_TLS, AIOWS_ERR_CERTIFICATE
+//                    also when it is the proxy that was not reached: the message says so
+//   AIOWS_ERR_PROXY  the proxy refused, or its answer is none; http_status is that of an
+//                    answer to CONNECT, whose fields and body aiows_conn_info has
+//
 // Returns 0 and the handle in *conn_out, or AIOWS_ERR_URI, AIOWS_ERR_HEADER,
-// AIOWS_ERR_ARGUMENT, AIOWS_ERR_HANDLE (loop or options->tls), AIOWS_ERR_SYSTEM (fd is
-// no socket, or no descriptor is left for the duplicate): then no event follows.
+// AIOWS_ERR_ARGUMENT (also a proxy URL that cannot be used), AIOWS_ERR_HANDLE (loop,
+// options->tls or options->proxy_tls), AIOWS_ERR_SYSTEM (fd is no socket, or no
+// descriptor is left for the duplicate): then no event follows.
 AIOWS_API int32_t aiows_connect(aiows_loop *loop, const char *uri,
                                 const aiows_connect_options *options, uint64_t user_data,
                                 aiows_conn **conn_out, aiows_error *err);
@@ -575,15 +598,16 @@ typedef struct aiows_conn_info_s {
 	uint32_t size;
 	int32_t state; // AIOWS_CONNECTING to AIOWS_CLOSED
 	int32_t server; // 1: accepted by a listener
-	int32_t response_status; // 101; another one after FAILED; 0: none came
+	int32_t response_status; // 101; another one after FAILED, the proxy's when the error
+	// is AIOWS_ERR_PROXY; 0: none came
 	const char *uri; // without credentials, the last one after redirects;
 	// "" for a server
 	const char *subprotocol; // the one agreed on
 	const char *extensions; // the answer's Sec-WebSocket-Extensions
 	const char *local_address; // "192.0.2.1:443", "[2001:db8::1]:443"; of a Unix socket
 	// the path, @ first for an abstract one, or ""
-	const char *remote_address;
-	const char *tls_version; // "TLS 1.3"; "" without TLS
+	const char *remote_address; // the proxy's where there is one
+	const char *tls_version; // of TLS with the server: "TLS 1.3"; "" without TLS
 	const char *tls_cipher_suite;
 	const char *request_target; // "/path?query"
 	const aiows_header *request_headers; // as sent or received, in order
@@ -605,6 +629,7 @@ typedef struct aiows_conn_info_s {
 	uint32_t reserved;
 	const aiows_attempt *attempts; // after FAILED because no address answered, in order
 	size_t n_attempts;
+	const char *proxy;           // its URL without credentials
 } aiows_conn_info_t;
 
 // aiows_conn_info fills *info_out, whose size the caller sets.

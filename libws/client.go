@@ -24,6 +24,7 @@ type opening struct {
 	options  *ConnectOptions // client
 	socket   net.Conn        // client: the host's, until Start
 	uri      *dial.URI
+	proxy    *dial.Proxy // client: nil for the direct way
 	request  *handshake.Built
 	offers   []deflate.Config // client: what request offers
 	deadline int64            // server: by when the handshake has to be done
@@ -49,8 +50,10 @@ type handover struct {
 	fd            int // -1: err
 	tls           *tls.Conn
 	adapter       *dial.Adapter
+	proxyTLS      bool   // tls ends at the proxy
 	rest          []byte // read behind the handshake
 	uri, target   string // client: after redirects
+	proxy         string
 	request       *handshake.Built
 	local, remote string
 	response      *handshake.Response
@@ -87,6 +90,10 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	if len(o.RawLines) > 0 && uri.HasUser {
 		return nil, argument("raw request lines together with credentials in the URI, expected an Authorization line")
 	}
+	proxy, failed := o.proxyFor(uri)
+	if failed != nil {
+		return nil, failed
+	}
 	offers, err := o.Conn.offers()
 	if err != nil {
 		return nil, err
@@ -104,9 +111,12 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 	c := newConn(l, wire.Client, o.Conn)
 	c.userData.Store(userData)
 	options := *o
-	c.opened = opening{options: &options, socket: socket, uri: uri, request: built, offers: o.Conn.offered(offers, built)}
+	c.opened = opening{options: &options, socket: socket, uri: uri, proxy: proxy, request: built, offers: o.Conn.offered(offers, built)}
 	c.ending.tlsTimeout = o.TLSShutdownTimeout
 	c.info.request, c.info.uri, c.info.target = built, uri.Raw, uri.Target
+	if proxy != nil {
+		c.info.proxy = proxy.Raw
+	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,9 +162,15 @@ func openOne(ctx context.Context, o *opening) *handover {
 		Host: p.Host, Port: p.Port, Socket: o.socket, Path: p.UnixPath,
 		LocalHost: p.LocalAddress, LocalPort: p.LocalPort, Family: p.Family,
 		Interleave: p.Interleave, Delay: p.HappyEyeballsDelay, HandshakeTimeout: p.TLSHandshakeTimeout,
+		Proxy: o.proxy, ProxyTLS: p.ProxyTLS, ProxyServerName: p.ProxyServerName, UserAgent: p.UserAgent,
 	})
 	if err != nil {
-		return &handover{fd: -1, err: dialError(ctx, err)}
+		h := &handover{fd: -1, err: dialError(ctx, err)}
+		var status *dial.ProxyStatusError
+		if errors.As(err, &status) {
+			h.response, h.body = status.Response, status.Body
+		}
+		return h
 	}
 	// Cancelling closes the socket, which ends whatever the goroutine waits for.
 	stop := context.AfterFunc(ctx, func() { _ = sock.Conn.SetDeadline(time.Unix(1, 0)) })
@@ -164,7 +180,7 @@ func openOne(ctx context.Context, o *opening) *handover {
 	}
 	if err != nil {
 		_ = sock.Close()
-		h.err = handshakeError(ctx, o.uri, sock.Explain(err))
+		h.err = handshakeError(ctx, o, sock.Explain(err))
 		return h
 	}
 	h.local, h.remote = addressName(sock.Conn.LocalAddr()), addressName(sock.Conn.RemoteAddr())
@@ -183,7 +199,7 @@ func (h *handover) detach(sock *dial.Socket) error {
 		return err
 	}
 	track(fd)
-	h.fd, h.tls, h.adapter = fd, sock.TLS, sock.Adapter
+	h.fd, h.tls, h.adapter, h.proxyTLS = fd, sock.TLS, sock.Adapter, sock.ProxyTLS
 	return nil
 }
 
@@ -220,7 +236,7 @@ func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, err
 	}
 	var status *handshake.StatusError
 	if errors.As(err, &status) {
-		read := func() []byte { return readBody(stream, h.rest, h.response) }
+		read := func() []byte { return dial.ReadBody(stream, h.rest, h.response) }
 		if o.options.follows(h.response) {
 			h.body = drain(ctx, sock, read, h.response)
 		} else {
@@ -250,9 +266,17 @@ func dialError(ctx context.Context, err error) *Error {
 	var d *dial.Error
 	if errors.As(err, &d) {
 		e.Errno, e.Attempts = d.Errno, d.Attempts
+		var status *dial.ProxyStatusError
 		switch {
+		case errors.As(err, &status):
+			e.Code, e.HTTPStatus = CodeProxy, status.Response.Status
+			if ctx.Err() == context.DeadlineExceeded { // its body took the rest of the time
+				return e
+			}
 		case d.Timeout:
 			e.Code = CodeTimeout
+		case d.Op == dial.OpProxy:
+			e.Code = CodeProxy
 		case d.Op == dial.OpResolve:
 			e.Code = CodeResolve
 		case d.Op == dial.OpTLS && d.Certificate():
@@ -264,7 +288,7 @@ func dialError(ctx context.Context, err error) *Error {
 	return contextError(ctx, e)
 }
 
-func handshakeError(ctx context.Context, uri *dial.URI, err error) *Error {
+func handshakeError(ctx context.Context, o *opening, err error) *Error {
 	e := &Error{Code: CodeHandshake, Text: err.Error()}
 	var status *handshake.StatusError
 	var rule *handshake.Error
@@ -279,7 +303,11 @@ func handshakeError(ctx context.Context, uri *dial.URI, err error) *Error {
 		return e
 	}
 	errors.As(err, &e.Errno)
-	e.Text = uri.Raw + ": " + e.Text
+	way := o.uri.Raw
+	if o.proxy != nil {
+		way += " by proxy " + o.proxy.Raw
+	}
+	e.Text = way + ": " + e.Text
 	return contextError(ctx, e)
 }
 

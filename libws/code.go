@@ -32,6 +32,7 @@ const (
 	CodeKeepalive   Code = -24
 	CodeSystem      Code = -25
 	CodeUnsupported Code = -26
+	CodeProxy       Code = -27
 )
 
 var codeText = map[Code]string{
@@ -61,4 +62,5 @@ var codeText = map[Code]string{
 	CodeKeepalive:   "no answer to a ping in time",
 	CodeSystem:      "a system call failed",
 	CodeUnsupported: "not supported",
+	CodeProxy:       "the proxy refused or failed",
 }

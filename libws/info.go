@@ -14,6 +14,7 @@ import (
 // info is what is known of a connection beside its state; the loop lock guards it.
 type info struct {
 	uri, target   string
+	proxy         string           // its URL without credentials; "": none
 	request       *handshake.Built // client
 	received      string           // server: the fields of the request, packed
 	sent          string           // server: the answer as it went out
@@ -34,12 +35,12 @@ type secured struct {
 
 func (i *info) adopt(h *handover) {
 	if h.request != nil {
-		i.uri, i.target, i.request = h.uri, h.target, h.request
+		i.uri, i.target, i.proxy, i.request = h.uri, h.target, h.proxy, h.request
 	}
 	i.local, i.remote = h.local, h.remote
 	i.response, i.body = h.response, h.body
 	i.subprotocol, i.extensions = h.subprotocol, h.extensions
-	if h.tls != nil {
+	if h.tls != nil && !h.proxyTLS {
 		s := h.tls.ConnectionState()
 		i.secure = &secured{
 			version: tls.VersionName(s.Version), suite: tls.CipherSuiteName(s.CipherSuite),
@@ -77,6 +78,7 @@ type ConnInfo struct {
 	CloseReasonReceived string
 	CloseReasonSent     string
 	Attempts            []dial.Attempt // each address that did not answer
+	Proxy               string         // without credentials
 }
 
 // Info returns a copy of what is known of the connection.
@@ -90,7 +92,7 @@ func (c *Conn) Info() *ConnInfo {
 		LocalAddress: i.local, RemoteAddress: i.remote,
 		RequestTarget: i.target,
 		CloseReceived: uint16(c.ending.received), CloseReasonReceived: c.ending.reason,
-		ResponseBody: i.body,
+		ResponseBody: i.body, Proxy: i.proxy,
 	}
 	if s := i.secure; s != nil {
 		r.TLSVersion, r.TLSCipherSuite, r.TLSALPN = s.version, s.suite, s.alpn
@@ -191,6 +193,9 @@ func (c *Conn) describe() string {
 	text := c.info.uri
 	if text == "" {
 		text = c.info.target
+	}
+	if c.info.proxy != "" {
+		text += " by proxy " + c.info.proxy
 	}
 	if c.info.remote != "" {
 		text += " " + c.info.remote

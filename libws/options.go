@@ -2,6 +2,7 @@ package libws
 
 import (
 	"math"
+	"os"
 	"time"
 
 	"aiows/libws/deflate"
@@ -123,6 +124,47 @@ type ConnectOptions struct {
 	TLSHandshakeTimeout time.Duration // 0: none but OpenTimeout
 	TLSShutdownTimeout  time.Duration // for the end of TLS after the Close frames; 0: none but CloseTimeout
 	MaxRedirects        int
+
+	// Proxy is the URL of one, or "env": what ProxyEnvironment, a list of NAME=value,
+	// names for the URI; nil is the environment that the process started with.
+	Proxy            string
+	ProxyEnvironment []string
+	ProxyTLS         *dial.TLS // for https proxies
+	ProxyServerName  string
+}
+
+// proxyFor returns the way to uri, nil for the direct one.
+func (o *ConnectOptions) proxyFor(uri *dial.URI) (*dial.Proxy, *Error) {
+	url := o.Proxy
+	given := o.HasSocket || o.UnixPath != ""
+	secure := o.ProxyTLS != nil || o.ProxyServerName != ""
+	switch {
+	case url == "" && secure:
+		return nil, argument("TLS options of a proxy without one, expected its URL or env")
+	case url != "env" && o.ProxyEnvironment != nil:
+		return nil, argument("an environment for a proxy that is not env")
+	case url != "" && url != "env" && given:
+		return nil, argument("a proxy together with a socket or a Unix path, expected one of them")
+	case given:
+		return nil, nil
+	case url == "env":
+		environment := o.ProxyEnvironment
+		if environment == nil {
+			environment = os.Environ()
+		}
+		url = dial.EnvironmentProxy(uri, environment)
+	}
+	if url == "" {
+		return nil, nil
+	}
+	p, err := dial.ParseProxy(url)
+	if err != nil {
+		return nil, argument("%s", err)
+	}
+	if secure && p.Scheme != "https" && o.Proxy != "env" {
+		return nil, argument("TLS options for proxy %s, expected an https proxy", p.Raw)
+	}
+	return p, nil
 }
 
 // ListenOptions describe a Listener.

@@ -48,7 +48,11 @@ func open(ctx context.Context, o *opening) *handover {
 	for followed := 0; ; followed++ {
 		h := openOne(ctx, o)
 		h.uri, h.target, h.request = o.uri.Raw, o.uri.Target, o.request
-		if !o.options.follows(h.response) || ctx.Err() != nil {
+		if o.proxy != nil {
+			h.proxy = o.proxy.Raw
+		}
+		// A proxy has no say in where to go.
+		if h.err != nil && h.err.Code == CodeProxy || !o.options.follows(h.response) || ctx.Err() != nil {
 			return h
 		}
 		location := h.response.Header.Get("Location")
@@ -94,11 +98,15 @@ func (o *opening) redirected(location string) (*opening, *Error) {
 	default:
 		options.Headers = withoutSecrets(options.Headers)
 	}
+	proxy, failed := options.proxyFor(uri)
+	if failed != nil {
+		return nil, failed
+	}
 	request, failed := options.buildRequest(uri, o.offers)
 	if failed != nil {
 		return nil, failed
 	}
-	return &opening{options: &options, uri: uri, request: request, offers: o.offers}, nil
+	return &opening{options: &options, uri: uri, proxy: proxy, request: request, offers: o.offers}, nil
 }
 
 // withoutSecrets leaves out what was meant for one origin alone.

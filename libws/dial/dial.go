@@ -45,6 +45,15 @@ type Options struct {
 	Delay time.Duration
 	// HandshakeTimeout bounds the TLS handshake; 0 leaves that to the context.
 	HandshakeTimeout time.Duration
+	// Proxy is what leads there; nil is the direct way. It resolves the name, but
+	// for socks4 and socks5. What is said about addresses is about its own then.
+	Proxy *Proxy
+	// ProxyTLS is the context of TLS to an https proxy, nil as for TLS;
+	// ProxyServerName goes before the proxy's host, as ServerName does.
+	ProxyTLS        *TLS
+	ProxyServerName string
+	// UserAgent is told to http and https proxies; "" is not.
+	UserAgent string
 	// Nagle leaves TCP_NODELAY off. Small messages then wait for the peer's
 	// acknowledgement, up to 40 ms on Linux.
 	Nagle bool
@@ -53,19 +62,22 @@ type Options struct {
 // Socket is an open connection, still in Go's poller and blocking.
 type Socket struct {
 	Conn    net.Conn  // the raw connection
-	TLS     *tls.Conn // nil for ws
-	Adapter *Adapter  // what TLS runs on; nil for ws
+	TLS     *tls.Conn // nil for ws, unless it goes through an https proxy
+	Adapter *Adapter  // what TLS runs on; nil without it
+	// ProxyTLS tells that TLS ends at the proxy.
+	ProxyTLS bool
 
 	host  string
 	port  int
+	proxy string // what TLS to the server goes through
 	offer offer
 }
 
 // Close closes the connection at once, without a TLS alert.
 func (s *Socket) Close() error { return s.Conn.Close() }
 
-// Dial resolves, connects and does the TLS handshake. Addresses are tried as in
-// Happy Eyeballs (RFC 8305), if Delay and Interleave say so.
+// Dial resolves, connects, asks the proxy if there is one, and does the TLS handshake.
+// Addresses are tried as in Happy Eyeballs (RFC 8305), if Delay and Interleave say so.
 //
 // It blocks; ctx bounds all of it and cancels it at any point. Every error but
 // those of wrong options is an *[Error]; nothing is left open then.
@@ -101,6 +113,9 @@ func (o *Options) dial(ctx context.Context) (*Socket, error) {
 		}
 	}
 
+	if o.Proxy != nil && o.Socket == nil && o.Path == "" {
+		return o.dialProxy(ctx, host, port, config)
+	}
 	c, err := o.connect(ctx, host, port)
 	if err != nil {
 		return nil, err
@@ -115,14 +130,18 @@ func (o *Options) dial(ctx context.Context) (*Socket, error) {
 		return &Socket{Conn: c}, nil
 	}
 	a := NewAdapter(c)
-	s := &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
-		host: host, port: port, offer: offer{config: config, client: true}}
+	return o.secure(ctx, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
+		host: host, port: port, offer: offer{config: config, client: true}})
+}
+
+// secure does the TLS handshake with the server.
+func (o *Options) secure(ctx context.Context, s *Socket) (*Socket, error) {
 	if o.HandshakeTimeout == 0 {
-		return handshake(ctx, s)
+		return secure(ctx, s)
 	}
 	limited, cancel := context.WithTimeout(ctx, o.HandshakeTimeout)
 	defer cancel()
-	s, err = handshake(limited, s)
+	s, err := secure(limited, s)
 	var e *Error
 	if errors.As(err, &e) && limited.Err() != nil && ctx.Err() == nil {
 		e.Errno, e.Limit = syscall.ECONNABORTED, o.HandshakeTimeout
@@ -144,11 +163,11 @@ func ServerTLS(ctx context.Context, c net.Conn, t *TLS) (*Socket, error) {
 		return nil, newError(OpTLS, host, port, errors.New("the context has no certificate"))
 	}
 	a := NewAdapter(c)
-	return handshake(ctx, &Socket{Conn: c, TLS: tls.Server(a, config), Adapter: a,
+	return secure(ctx, &Socket{Conn: c, TLS: tls.Server(a, config), Adapter: a,
 		host: host, port: port, offer: offer{config: config}})
 }
 
-func handshake(ctx context.Context, s *Socket) (*Socket, error) {
+func secure(ctx context.Context, s *Socket) (*Socket, error) {
 	err := s.TLS.HandshakeContext(withOffer(ctx, &s.offer))
 	if err == nil && s.TLS.ConnectionState().NegotiatedProtocol == "h2" {
 		err = errors.New("the peers agreed on h2 by ALPN, expected a protocol of HTTP/1.1")
@@ -158,9 +177,15 @@ func handshake(ctx context.Context, s *Socket) (*Socket, error) {
 		if s.offer.client && s.offer.config.RootCAs == nil {
 			err = withoutSystemRoots(err)
 		}
-		return nil, newError(OpTLS, s.host, s.port, s.offer.explain(err))
+		return nil, s.tlsError(s.offer.explain(err))
 	}
 	return s, nil
+}
+
+func (s *Socket) tlsError(err error) *Error {
+	e := newError(OpTLS, s.host, s.port, err)
+	e.Proxy = s.proxy
+	return e
 }
 
 // Explain returns what err of reading or writing means: an *[Error] for an alert by
@@ -172,7 +197,7 @@ func (s *Socket) Explain(err error) error {
 	}
 	var alert *peerAlert
 	if explained := s.offer.explain(err); errors.As(explained, &alert) {
-		return newError(OpTLS, s.host, s.port, explained)
+		return s.tlsError(explained)
 	}
 	if s.offer.unanswered() {
 		return fmt.Errorf("%w; it asked for a client certificate and got none", err)

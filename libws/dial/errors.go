@@ -19,20 +19,24 @@ const (
 	OpResolve = "resolve" // the name was not found
 	OpConnect = "connect" // no address answered
 	OpTLS     = "tls"     // the TLS handshake failed
+	OpProxy   = "proxy"   // the proxy refused, or did not answer as one
 )
 
 // Error is a failed [Dial] or [ServerTLS].
 type Error struct {
-	Op      string // OpResolve, OpConnect or OpTLS
+	Op      string // OpResolve, OpConnect, OpTLS or OpProxy
 	Host    string // what was connected to, which may differ from the URI's host
 	Port    int
 	Err     error         // the cause, for errors.Is and errors.As
 	Timeout bool          // the context's deadline or the system's own limit passed
 	Errno   syscall.Errno // 0 when the system was not the cause
 
+	Proxy    string        // the URL of the proxy in use, without userinfo; "": none
 	Path     string        // the Unix socket that was connected to
 	Attempts []Attempt     // OpConnect: each address that was tried
 	Limit    time.Duration // OpTLS: the HandshakeTimeout that passed
+
+	target string // what the proxy leads to, when the error is about the proxy itself
 }
 
 func newError(op, host string, port int, err error) *Error {
@@ -48,9 +52,22 @@ func newError(op, host string, port int, err error) *Error {
 // that what is wrong with it is never.
 const mostText = 255
 
-// Error names host, port and cause; for a refused certificate its subject, its
-// issuer and the reason.
+// Error names host, port and cause, and the proxy with its answer; for a refused
+// certificate its subject, its issuer and the reason.
 func (e *Error) Error() string {
+	switch {
+	case e.Op == OpProxy:
+		return "proxy " + e.Proxy + ": " + e.explainProxy()
+	case e.Proxy != "" && e.target != "":
+		prefix := "proxy " + e.Proxy + ": "
+		return prefix + e.explain("", mostText-len(prefix))
+	case e.Proxy != "":
+		return e.explain(" by proxy "+e.Proxy, mostText)
+	}
+	return e.explain("", mostText)
+}
+
+func (e *Error) explain(by string, room int) string {
 	at := "the peer" // of a unix socket, which has no address
 	if e.Host != "" {
 		at = net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
@@ -60,19 +77,19 @@ func (e *Error) Error() string {
 	}
 	switch e.Op {
 	case OpResolve:
-		return "resolve " + strconv.Quote(e.Host) + ": " + explainResolve(e.Err)
+		return "resolve " + strconv.Quote(e.Host) + by + ": " + explainResolve(e.Err)
 	case OpTLS:
-		prefix := "tls handshake with " + at + ": "
-		text := prefix + explainTLS(e.Err, mostText-len(prefix))
+		prefix := "tls handshake with " + at + by + ": "
+		text := prefix + explainTLS(e.Err, room-len(prefix))
 		if e.Limit != 0 {
 			text += " after " + e.Limit.String()
 		}
 		return text
 	}
 	if len(e.Attempts) > 1 {
-		return e.Op + " to " + at + ": " + explainAttempts(e.Attempts)
+		return e.Op + " to " + at + by + ": " + explainAttempts(e.Attempts)
 	}
-	return e.Op + " to " + at + ": " + explainConnect(e.Err)
+	return e.Op + " to " + at + by + ": " + explainConnect(e.Err)
 }
 
 // Unwrap returns the cause.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl as _ssl
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
 from ._errors import without_credentials
@@ -21,6 +21,7 @@ from ._options import (
 from ._reconnect import backoff, check_policy, process_exception, uri_list
 from .exceptions import InvalidURI
 from .headers import HeadersLike, request_fields
+from .proxy import ProxyOptions
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ class Connector:
         compression: str | None = "deflate",
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
-        proxy: None = None,
+        proxy: str | Literal[True] | None = True,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         ssl: _ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
+        proxy_ssl: _ssl.SSLContext | bool | None = None,
+        proxy_server_hostname: str | None = None,
         host: str | None = None,
         port: int | None = None,
         open_timeout: float | None = 10,
@@ -85,8 +88,7 @@ class Connector:
         self._reconnect_delays = reconnect_delays
         if create_connection is not None:
             self._connection_class = self._check_connection_class(create_connection)
-        if proxy is not None:
-            raise ValueError(f"proxy = {proxy!r} is not supported, expected None")
+        self._proxy = ProxyOptions(proxy, proxy_ssl, proxy_server_hostname)
         self._ssl = _check_ssl(ssl, self._secure)
         self._options = connection_options(
             ping_interval=ping_interval,

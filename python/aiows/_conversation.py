@@ -29,9 +29,12 @@ from .exceptions import (
     InvalidMessage,
     InvalidParameterName,
     InvalidParameterValue,
+    InvalidProxyMessage,
+    InvalidProxyStatus,
     InvalidStatus,
     InvalidUpgrade,
     NegotiationError,
+    ProxyError,
     SecurityError,
     StatusLineTooLong,
     TooManyHeaders,
@@ -65,6 +68,18 @@ class ConversationClosedError(ConnectionClosedError, asyncio.IncompleteReadError
 
 class ConversationFrameError(ConversationClosedError, FrameError):
     """ConversationClosedError after the peer broke the protocol."""
+
+
+class ConversationProxyError(ProxyError, HandShakeError):
+    """ProxyError as AioWebSocket raises it."""
+
+
+class ConversationProxyMessageError(InvalidProxyMessage, HandShakeError):
+    """InvalidProxyMessage as AioWebSocket raises it."""
+
+
+class ConversationProxyStatusError(InvalidProxyStatus, HandShakeError):
+    """InvalidProxyStatus as AioWebSocket raises it."""
 
 
 class ConversationStatusError(InvalidStatus, HandShakeError, ConnectionError):
@@ -135,9 +150,12 @@ _OWN: dict[type[Exception], type[Exception]] = {
     InvalidMessage: ConversationMessageError,
     InvalidParameterName: ConversationParameterNameError,
     InvalidParameterValue: ConversationParameterValueError,
+    InvalidProxyMessage: ConversationProxyMessageError,
+    InvalidProxyStatus: ConversationProxyStatusError,
     InvalidStatus: ConversationStatusError,
     InvalidUpgrade: ConversationUpgradeError,
     NegotiationError: ConversationNegotiationError,
+    ProxyError: ConversationProxyError,
     SecurityError: ConversationSecurityError,
     StatusLineTooLong: ConversationStatusLineError,
     TooManyHeaders: ConversationHeaderCountError,
@@ -166,8 +184,7 @@ class Conversation(ClientConnection):
             return exception
         converted = own(*exception.args)
         converted.__cause__ = exception.__cause__
-        for note in getattr(exception, "__notes__", ()):
-            converted.add_note(note)
+        converted.__dict__.update(exception.__dict__)  # notes too
         return converted
 
     def _map_error(self, error: _core.Error) -> BaseException:

@@ -63,11 +63,15 @@ def open_error(error: _core.Error, uri: str, info: Mapping[str, Any] | None) -> 
     code = error.code
     if code == _CODES["URI"]:
         return exceptions.InvalidURI(without_credentials(uri), error.message)
+    if code == _CODES["ARGUMENT"] and (refused := _PROXY_URL(error.message)):
+        return exceptions.InvalidProxy(*refused.groups())
     if code in (_CODES["ARGUMENT"], _CODES["HEADER"], _CODES["UNSUPPORTED"]):
         return ValueError(error.message)
     if code == _CODES["ABORTED"]:
         return ConnectionAbortedError(_errno.ECONNABORTED, error.message)
     response = response_of(info) if info is not None else None
+    if code == _CODES["PROXY"] and info is not None:
+        return _proxy_error(error, info["proxy"], response)
     if code == _CODES["STATUS"] and response is not None:
         return exceptions.InvalidStatus(response)
     if code in (_CODES["HANDSHAKE"], _CODES["PROTOCOL"], _CODES["STATUS"]):
@@ -137,6 +141,19 @@ _PARAMETERS = re.compile(
     r"parameter of permessage-deflate "
     r"(?:is not (defined)|stands there (twice)|has no valid value): ([^=,\s]*)(?:=([^,\s]*))?"
 ).match
+
+
+# How the core refuses the URL of a proxy; it quotes what it shows.
+_PROXY_URL = re.compile(r'proxy "([^"]*)": (.*)', re.DOTALL).fullmatch
+
+
+def _proxy_error(error: _core.Error, proxy: str, response: Response | None) -> Exception:
+    if response is not None:
+        refused = exceptions.InvalidProxyStatus(response)
+        refused.msg = error.message
+        return refused
+    kind = exceptions.InvalidProxyMessage if proxy.startswith("http") else exceptions.ProxyError
+    return kind(error.message)
 
 
 def _handshake_error(error: _core.Error, response: Response | None) -> Exception:

@@ -72,7 +72,11 @@ class connect(Connector):
         additional_headers: More header fields; they replace default ones of
             the same name.
         user_agent_header: The User-Agent field, None for none.
-        proxy: None.
+        proxy: True, the default, goes through the proxy that the environment
+            names (wss_proxy, ws_proxy, socks_proxy, https_proxy, http_proxy,
+            no_proxy), None through none, a URL through that one: http://,
+            https://, socks4://, socks4a://, socks5:// or socks5h://, with
+            user:password@ for credentials.
         process_exception: For ``async for``: called with the Exception that
             ended an attempt. Returns None to try again, or an exception, the
             same or another, which ends the loop. Default
@@ -81,6 +85,8 @@ class connect(Connector):
         ssl: For wss://, None or True verifies the server against the system's
             authorities; aiows.SSLContext says otherwise.
         server_hostname: Name for TLS instead of the URI's host.
+        proxy_ssl: For an https:// proxy, as ssl is for the server.
+        proxy_server_hostname: Name for TLS instead of an https:// proxy's host.
         host: Connect to this host instead of the URI's.
         port: Connect to this port instead of the URI's.
         open_timeout: Seconds from name resolution to the handshake's end, None
@@ -120,8 +126,11 @@ class connect(Connector):
     Raises:
         TypeError, ValueError: An argument that cannot be used.
         InvalidURI: Not a ws or wss URI.
+        InvalidProxy: Not the URL of a proxy.
         OSError: The connection could not be opened; socket.gaierror for the
             name, ssl.SSLError for TLS.
+        ProxyError: The proxy refused; InvalidProxyStatus when an http:// or
+            https:// one answered with another status than 2xx.
         InvalidHandshake: The server did not agree; InvalidStatus when it
             answered with another status than 101.
         TimeoutError: open_timeout has passed.
@@ -203,12 +212,13 @@ class connect(Connector):
     async def _connect(self, uri: str) -> ClientConnection:
         driver = _loop.current()
         try:
+            options = self._core | self._proxy.core(uri)
             tls = self._tls()
             connection = self._new_connection(driver)
             connection._uri = uri
             connection._opened = opened = driver.loop.create_future()
             try:
-                driver.core.connect(connection, uri, tls=tls, **self._core)
+                driver.core.connect(connection, uri, tls=tls, **options)
             except _core.Error as error:
                 raise open_error(error, uri, None) from None
         except BaseException:

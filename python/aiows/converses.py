@@ -12,7 +12,7 @@ import ssl as _ssl
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeAlias
 
 from ._connector import check_uris
 from ._conversation import Conversation, NotText, open_conversation
@@ -94,12 +94,13 @@ class AioWebSocket:
         open_timeout: Takes the place of timeout when given.
         max_size: As for connect. Default 64 MiB.
         compression: As for connect. Default None.
+        proxy: As for connect. Default None.
         origin, subprotocols, extensions, additional_headers,
-        user_agent_header, proxy, server_hostname, host, port, ping_interval,
-        ping_timeout, close_timeout, max_queue, write_limit, logger,
-        process_exception, reconnect_delays, create_connection: As for
-            connect. What shapes the
-            request cannot be combined with a list of lines.
+        user_agent_header, server_hostname, proxy_ssl, proxy_server_hostname,
+        host, port, ping_interval, ping_timeout, close_timeout, max_queue,
+        write_limit, logger, process_exception, reconnect_delays,
+        create_connection: As for connect. What shapes the request cannot be
+            combined with a list of lines.
 
     Raises:
         TypeError, ValueError: An argument that cannot be used.
@@ -129,9 +130,11 @@ class AioWebSocket:
         compression: str | None = None,
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
-        proxy: None = None,
+        proxy: str | Literal[True] | None = None,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         server_hostname: str | None = None,
+        proxy_ssl: _ssl.SSLContext | bool | None = None,
+        proxy_server_hostname: str | None = None,
         host: str | None = None,
         port: int | None = None,
         open_timeout: float | None = None,
@@ -176,6 +179,8 @@ class AioWebSocket:
             "compression": compression,
             "proxy": proxy,
             "server_hostname": server_hostname,
+            "proxy_ssl": proxy_ssl,
+            "proxy_server_hostname": proxy_server_hostname,
             "host": host,
             "port": port,
             "ping_interval": ping_interval,

@@ -188,7 +188,7 @@ class InvalidProxy(WebSocketException):
     The proxy's URL cannot be used.
 
     Attributes:
-        proxy: The URL.
+        proxy: The URL, without credentials.
         msg: What is wrong with it.
 
     """
@@ -240,15 +240,22 @@ class InvalidProxyStatus(ProxyError):
 
     Attributes:
         response: Its answer.
+        msg: What it refused, naming the proxy; empty when nobody said.
 
     """
 
+    msg = ""
+
     def __init__(self, response: Response) -> None:
-        super().__init__(response)
+        # Not super(): a subclass with a second base has another __init__ there.
+        Exception.__init__(self, response)
         self.response = response
 
     def __str__(self) -> str:
-        return f"proxy answered {self.response.status_code}, expected 200"
+        if self.msg:
+            return self.msg
+        status = f"{self.response.status_code} {self.response.reason_phrase}".rstrip()
+        return f"proxy answered {status}, expected 2xx"
 
 
 class InvalidMessage(InvalidHandshake):

@@ -12,7 +12,7 @@ import pytest
 import websockets.asyncio.client
 import websockets.asyncio.server
 
-from aiows import AioWebSocket, Headers, InvalidURI, SSLContext, connect, serve
+from aiows import AioWebSocket, Headers, InvalidProxy, InvalidURI, SSLContext, connect, serve
 from aiows.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 URI = "ws://127.0.0.1:9/"
@@ -78,8 +78,22 @@ CLIENT: list[tuple[str, Any, type[Exception], str]] = [
     ("additional_headers", {"Host": ""}, ValueError, "host.*''"),
     ("additional_headers", {"Transfer-Encoding": "chunked"}, ValueError, "no body"),
     ("additional_headers", {"Content-Length": 5}, ValueError, "no body"),
-    ("proxy", "http://proxy", ValueError, "proxy = 'http://proxy'"),
-    ("proxy", True, ValueError, "proxy = True"),
+    ("proxy", False, TypeError, "proxy must be a str, True or None"),
+    ("proxy", b"http://proxy", TypeError, "proxy must be a str, True or None"),
+    ("proxy", "", InvalidProxy, "scheme ''"),
+    ("proxy", "env", InvalidProxy, "scheme ''"),
+    ("proxy", "ftp://u:secret@proxy", InvalidProxy, "'ftp://proxy': scheme 'ftp'"),
+    ("proxy", "http://u:secret@", InvalidProxy, "'http://': the host is missing"),
+    ("proxy", "http://u:secret@proxy/p", InvalidProxy, "'http://proxy/p': a path"),
+    ("proxy", "http://proxy?q", InvalidProxy, "a path, query or fragment"),
+    ("proxy", "http://proxy:0", InvalidProxy, "port '0'"),
+    ("proxy", "http://proxy\r\n", InvalidProxy, "control character"),
+    ("proxy", "http://user@proxy", InvalidProxy, "'http://proxy': a user name without a password"),
+    ("proxy_ssl", ssl.create_default_context(), TypeError, "proxy_ssl is a plain ssl.SSLContext"),
+    ("proxy_ssl", False, ValueError, "proxy_ssl = False"),
+    ("proxy_ssl", "yes", TypeError, "proxy_ssl"),
+    ("proxy_ssl", SSLContext(ssl.PROTOCOL_TLS_SERVER), ValueError, "server's context"),
+    ("proxy_server_hostname", "", ValueError, "proxy_server_hostname"),
     ("host", 5, TypeError, "host"),
     ("host", "", ValueError, "host = ''"),
     ("port", "80", TypeError, "port"),
@@ -234,7 +248,7 @@ def test_accepted() -> None:
 )
 def test_defaults_are_those_of_websockets(ours: Any, theirs: Any) -> None:
     theirs = inspect.signature(inspect.unwrap(theirs.__init__))
-    different = {"proxy", "user_agent_header", "server_header"}
+    different = {"user_agent_header", "server_header"}
     # Functions of our own, which test_client_reconnect compares with theirs.
     different |= {"process_exception", "reconnect_delays"}
     for name, parameter in inspect.signature(ours).parameters.items():

@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "ConversationClosedError": (CLOSE, None),
     "ConversationFrameError": (None, Close(1002)),
     "ConversationStatusError": (RESPONSE,),
+    "ConversationProxyStatusError": (RESPONSE,),
     "ConversationHeaderError": ("Host", "x"),
     "ConversationHeaderValueError": ("Host", "x"),
     "ConversationUpgradeError": ("Upgrade", None),

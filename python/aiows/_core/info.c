@@ -36,6 +36,7 @@ static const Field info_fields[] = {
 	FIELD(aiows_conn_info_t, tls_resumed, FIELD_BOOL),
 	{ "attempts", FIELD_ATTEMPTS, offsetof(aiows_conn_info_t, attempts),
 	  offsetof(aiows_conn_info_t, n_attempts) },
+	FIELD(aiows_conn_info_t, proxy, FIELD_STRING),
 	{ NULL, 0, 0, 0 },
 };
 

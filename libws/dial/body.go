@@ -1,4 +1,4 @@
-package libws
+package dial
 
 import (
 	"bufio"
@@ -13,10 +13,10 @@ import (
 // maxBody is how much of the body of an answer other than 101 is kept.
 const maxBody = 64 << 10
 
-// readBody reads what a server says beside a status other than 101; start of it was
+// ReadBody reads what a server says beside a status other than 101; start of it was
 // read with the head. What is wrong with it only cuts it short. It stops where the
 // body ends (RFC 9112 6.3), since the server may keep the connection.
-func readBody(stream io.Reader, start []byte, r *handshake.Response) []byte {
+func ReadBody(stream io.Reader, start []byte, r *handshake.Response) []byte {
 	if r.Status < 200 || r.Status == 204 || r.Status == 304 {
 		return nil
 	}

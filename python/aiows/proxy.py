@@ -1,0 +1,204 @@
+"""Which proxy a connection goes through."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import sys
+from typing import Any
+
+from ._errors import without_credentials
+from ._options import text
+from .exceptions import InvalidProxy
+
+__all__ = ["get_proxy"]
+
+SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+_MALFORMED = re.compile(r"[\x00-\x20\x7f]").search
+# Userinfo, host, port, and what no proxy has. A later @ belongs to the userinfo.
+_parts = re.compile(r"(?:(.*)@)?(\[[^\]]*\]|[^:/?#]*)(?::([^/?#]*))?(/?)(.*)", re.DOTALL).fullmatch
+
+
+def get_proxy(uri: str) -> str | None:
+    """
+    Return the URL of the proxy that the environment names for uri, None for none.
+
+    It comes from ``urllib.request.getproxies``: wss_proxy or ws_proxy,
+    socks_proxy, https_proxy and, for ws:// alone, http_proxy; the first that
+    is set. Hosts that ``urllib.request.proxy_bypass`` knows, those of no_proxy,
+    have none.
+
+    Args:
+        uri: A ws:// or wss:// URI.
+
+    """
+    return _choose(_getproxies(), uri)
+
+
+def _getproxies() -> dict[str, str]:
+    # urllib.request takes 30 ms to import and has nothing to say without a variable.
+    if sys.platform == "linux" and "urllib.request" not in sys.modules:
+        if not any(name[-6:].lower() == "_proxy" for name in os.environ):
+            return {}
+    import urllib.request
+
+    return urllib.request.getproxies()
+
+
+def _choose(proxies: dict[str, str], uri: str) -> str | None:
+    if not proxies:
+        return None
+    import urllib.request
+
+    host, port, secure = _authority(uri)
+    if urllib.request.proxy_bypass(f"{host}:{port}"):
+        return None
+    for scheme in ("wss", "socks", "https") if secure else ("ws", "socks", "https", "http"):
+        proxy = proxies.get(scheme)
+        if proxy is not None:
+            if scheme == "socks" and proxy.startswith("http://"):
+                return "socks5h://" + proxy.removeprefix("http://")
+            return proxy
+    return None
+
+
+def _authority(uri: str) -> tuple[str, int, bool]:
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(uri)
+    host = parts.hostname or ""
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    secure = parts.scheme == "wss"
+    return host, parts.port or (443 if secure else 80), secure
+
+
+class ProxyOptions:
+    """
+    The parameters of connect that are about proxies, checked.
+
+    Raises:
+        TypeError, ValueError: One of them cannot be used.
+        InvalidProxy: Not the URL of a proxy.
+
+    """
+
+    def __init__(self, proxy: object, proxy_ssl: object, proxy_server_hostname: object) -> None:
+        self._proxy = proxy
+        self._ssl = proxy_ssl
+        self._name = proxy_server_hostname
+        if proxy_ssl is not None and proxy_ssl is not True:
+            _check_ssl(proxy_ssl)
+        if proxy_server_hostname is not None:
+            text("proxy_server_hostname", proxy_server_hostname)
+        if proxy is None:
+            self._refuse_tls("no proxy")
+        elif proxy is not True:
+            self._check(proxy)
+
+    def core(self, uri: str) -> dict[str, Any]:
+        """
+        Return what the core is told for a connection to uri.
+
+        Raises:
+            InvalidProxy: What the environment names is not the URL of a proxy.
+            ValueError: It is no https:// proxy and proxy_ssl or
+                proxy_server_hostname is given.
+
+        """
+        if self._proxy is None:
+            return {}
+        if self._proxy is not True:
+            secure = self._check(self._proxy) == "https"
+            return {"proxy": self._proxy, **(self._tls() if secure else {})}
+        proxies = _getproxies()
+        if not proxies.keys() - {"no"}:
+            return {}
+        chosen = _choose(proxies, uri)
+        if chosen is not None:
+            self._check(chosen)
+        # The core chooses, the same, since it does so anew where a redirect leads.
+        return {
+            "proxy": "env",
+            "proxy_environment": [
+                f"{name}_proxy={proxies[name]}".encode(errors="replace").decode()
+                for name in ("wss", "ws", "socks", "https", "http", "no")
+                if name in proxies
+            ],
+            **self._tls(),
+        }
+
+    def _check(self, proxy: object) -> str:
+        scheme = check_proxy(proxy)
+        if scheme != "https":
+            self._refuse_tls(
+                f"an {scheme}:// proxy" if scheme == "http" else f"a {scheme}:// proxy"
+            )
+        return scheme
+
+    def _refuse_tls(self, what: str) -> None:
+        for name, value in (("proxy_ssl", self._ssl), ("proxy_server_hostname", self._name)):
+            if value is not None:
+                raise ValueError(f"{name} is incompatible with {what}, expected an https:// proxy")
+
+    def _tls(self) -> dict[str, Any]:
+        from . import tls
+
+        if isinstance(self._ssl, tls.SSLContext):
+            handle: Any = self._ssl._core_tls(server=False)
+        else:
+            handle = tls.environment_tls()
+        return {"proxy_tls": handle, "proxy_server_name": self._name}
+
+
+def _check_ssl(proxy_ssl: object) -> None:
+    from . import tls
+
+    if isinstance(proxy_ssl, tls.SSLContext):
+        proxy_ssl._core_options(server=False)
+    elif proxy_ssl is False:
+        raise ValueError("proxy_ssl = False, expected True or an aiows.SSLContext")
+    elif isinstance(proxy_ssl, ssl.SSLContext):
+        raise TypeError(
+            "proxy_ssl is a plain ssl.SSLContext, whose certificates cannot be read; "
+            "make it with aiows.create_default_context or aiows.SSLContext"
+        )
+    else:
+        raise TypeError(f"proxy_ssl must be None, True or an aiows.SSLContext, got {proxy_ssl!r}")
+
+
+def check_proxy(proxy: object) -> str:
+    """
+    Return the scheme of a proxy's URL.
+
+    Only what must be known before anything starts is checked here; the core
+    parses it in full.
+
+    Raises:
+        TypeError: proxy is no str.
+        InvalidProxy: It cannot be the URL of a proxy.
+
+    """
+    if not isinstance(proxy, str):
+        raise TypeError(f"proxy must be a str, True or None, got {proxy!r}")
+    shown = without_credentials(proxy)
+    if _MALFORMED(proxy):
+        raise InvalidProxy(shown, "a space or control character, expected it percent-encoded")
+    scheme, separator, rest = proxy.partition("://")
+    scheme = scheme.lower() if separator else ""
+    if scheme not in SCHEMES:
+        raise InvalidProxy(shown, f"scheme {scheme!r}, expected one of {', '.join(SCHEMES)}")
+    parts = _parts(rest)
+    assert parts is not None
+    user, host, port, _, more = parts.groups()
+    if more:
+        raise InvalidProxy(shown, "a path, query or fragment, which mean nothing here")
+    if not host:
+        raise InvalidProxy(shown, "the host is missing")
+    if port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise InvalidProxy(shown, f"port {port!r}, expected a number from 1 to 65535")
+    if user is not None and ":" not in user and not scheme.startswith("socks4"):
+        raise InvalidProxy(shown, "a user name without a password")
+    return scheme
