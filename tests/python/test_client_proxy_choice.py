@@ -110,7 +110,9 @@ async def main():
         print("urllib.request" in sys.modules)
 asyncio.run(main())
 """
-    clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
     done = subprocess.run(
         [sys.executable, "-c", program], env=clean, capture_output=True, text=True
     )
