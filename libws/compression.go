@@ -203,56 +203,78 @@ func (i *inflation) Grow(full []byte) []byte {
 	return block
 }
 
-// packedMessage tells a message whose payload is compressed. There is room for one event.
-func (c *Conn) packedMessage(op wire.Opcode, payload []byte, b *batch) bool {
-	a, r := &c.loop.arena, &c.reader
-	var room []byte
-	if a.cur != nil && len(a.cur.buf)-a.cur.used >= max(r.inflated, 4*len(payload)) {
-		room = a.cur.buf[a.cur.used:]
+// packedMessage tells a message whose payload is compressed, alone: it came in one frame.
+// There is room for one event.
+func (c *Conn) packedMessage(op wire.Opcode, payload []byte, alone bool, b *batch) bool {
+	limit, failure := c.opts.MaxMessageSize, (*wire.Error)(nil)
+	if most := c.opts.MaxFragmentSize; alone && most > 0 && (limit == 0 || most < limit) {
+		limit, failure = most, errFragmentTooBig
 	}
-	into := &c.loop.inflation
-	*into = inflation{loop: c.loop, limit: c.opts.MaxMessageSize}
+	room := c.inflationRoom(len(payload), limit)
 	if room == nil {
-		into.block = a.block(max(firstBlock, r.inflated))
-		if room = into.block; room == nil {
-			c.failMemory()
-			return false
-		}
-	}
-	data, broken := c.deflate.receive.Inflate(payload, room, into, c.opts.MaxMessageSize)
-	block := into.block
-	into.block = nil
-	if broken != nil {
-		if block != nil {
-			a.keepBlock(block)
-		}
-		c.failDeflate(broken)
+		c.failMemory()
 		return false
 	}
-	flags := uint16(0)
-	switch {
-	case block != nil:
-		a.loose = append(a.loose, block)
-		a.grown += len(data)
-		flags = FlagBlock
-	case len(data) > 0:
-		a.cur.bump(len(data))
+	data, broken := c.deflate.receive.Inflate(payload, room, &c.loop.inflation, limit)
+	flags, ok := c.inflated(data, broken, failure, b)
+	if !ok {
+		return false
 	}
-	b.inflated(len(data))
-	r.inflated = min(len(data), maxKept)
 	if op == wire.OpText && !wire.ValidUTF8(data) {
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
 	}
-	c.tellMessage(op, data, flags, b)
+	c.tellMessage(op, data, flags|FlagFin, b)
 	return true
 }
 
-// failDeflate fails the connection over a compressed message.
-func (c *Conn) failDeflate(e *deflate.Error) {
-	if e == deflate.ErrMemory {
-		c.failMemory()
-		return
+// inflationRoom returns where n bytes of payload are inflated to, and prepares
+// Loop.inflation for what is longer. nil: out of memory.
+func (c *Conn) inflationRoom(n int, limit uint64) []byte {
+	a, r := &c.loop.arena, &c.reader
+	into := &c.loop.inflation
+	*into = inflation{loop: c.loop, limit: limit}
+	if a.cur != nil && len(a.cur.buf)-a.cur.used >= max(r.inflated, 4*n) {
+		return a.cur.buf[a.cur.used:]
 	}
-	c.failRule(e.Code, e.Error())
+	into.block = a.block(max(firstBlock, r.inflated))
+	return into.block
+}
+
+// inflated keeps the text where it stands until the next Poll, or fails the connection;
+// tooBig is the rule that text above the limit breaks, nil for the usual one.
+func (c *Conn) inflated(text []byte, broken *deflate.Error, tooBig *wire.Error, b *batch) (flags uint16, ok bool) {
+	a, r := &c.loop.arena, &c.reader
+	block := c.loop.inflation.block
+	c.loop.inflation.block = nil
+	if broken != nil {
+		if block != nil {
+			a.keepBlock(block)
+		}
+		c.failDeflate(broken, tooBig)
+		return 0, false
+	}
+	switch {
+	case block != nil:
+		a.loose = append(a.loose, block)
+		a.grown += len(text)
+		flags = FlagBlock
+	case len(text) > 0:
+		a.cur.bump(len(text))
+	}
+	b.inflated(len(text))
+	r.inflated = min(len(text), maxKept)
+	return flags, true
+}
+
+// failDeflate fails the connection over a compressed message; tooBig is as for inflated.
+func (c *Conn) failDeflate(e *deflate.Error, tooBig *wire.Error) {
+	switch {
+	case e == deflate.ErrMemory:
+		c.failMemory()
+	case e == deflate.ErrTooBig && tooBig != nil:
+		c.failWire(tooBig)
+	default:
+		c.failRule(e.Code, e.Error())
+	}
 }

@@ -67,6 +67,7 @@ type Conn struct {
 	freed   atomic.Bool // Free was called
 	aborted atomic.Bool // Abort was called
 	paused  atomic.Bool
+	streams atomic.Bool // messages are told in parts from the next one on
 	leaving atomic.Bool // Close was called
 	// outOfMemory is set when bytes that were accepted could not be kept: the stream
 	// has a hole, so the connection has to end.
@@ -92,6 +93,7 @@ type Conn struct {
 // due is what the host has not been told yet.
 type due struct {
 	open, failed, writable, closed, request, gone bool
+	part                                          bool // of the message that Stream found half received
 }
 
 // counters feed ConnStats. Reads and writes happen on different threads.
@@ -109,6 +111,7 @@ func newConn(l *Loop, role wire.Role, o ConnOptions) *Conn {
 	c := &Conn{loop: l, role: role, opts: o.consistent()}
 	c.out.mem, c.out.poller, c.out.fd, c.out.nomem = &l.mem, l.poller, -1, &c.outOfMemory
 	c.reader.conn = c
+	c.streams.Store(o.Stream)
 	return c
 }
 
@@ -227,6 +230,7 @@ func (c *Conn) attend(now int64) {
 			c.out.setReading(!c.reader.eof && !c.reader.stopped)
 		}
 		c.checkWritable()
+		c.noteStream()
 	}
 	c.loop.queue(c)
 }
@@ -268,7 +272,7 @@ func (c *Conn) socketReady(events uint32, now int64, b *batch) {
 		if c.park() {
 			c.holdBack(now)
 		}
-	case len(c.reader.rest) == 0:
+	case len(c.reader.rest) == 0 && !c.due.part:
 		c.readable(now, b)
 		return
 	}
@@ -338,6 +342,12 @@ func (c *Conn) tell(now int64, b *batch) {
 		}
 		c.failBroken(broken)
 	}
+	if c.due.part {
+		if b.spent() || c.held() && c.park() {
+			return
+		}
+		c.tellBegun(b)
+	}
 	if len(c.reader.rest) > 0 {
 		if c.held() && c.park() {
 			c.serveRest(now)
@@ -368,7 +378,7 @@ func (c *Conn) hasMore() bool {
 	if c.phase == phaseAsked {
 		return false // the host's answer brings it back
 	}
-	return (len(c.reader.rest) > 0 || c.reader.more) && !c.parked.Load()
+	return (len(c.reader.rest) > 0 || c.reader.more || c.due.part) && !c.parked.Load()
 }
 
 // finish gives the socket back; CLOSED or FAILED follows. A writer that is busy
@@ -398,10 +408,11 @@ func (c *Conn) end(b *batch) {
 	if c.phase == phaseEnded {
 		return
 	}
-	if len(c.reader.rest) > 0 && c.parked.Load() {
+	untold := len(c.reader.rest) > 0 || c.due.part
+	if untold && c.parked.Load() {
 		return
 	}
-	if len(c.reader.rest) > 0 || c.due.open || b.full() {
+	if untold || c.due.open || b.full() {
 		c.loop.queue(c)
 		return
 	}

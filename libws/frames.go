@@ -10,7 +10,7 @@ func (r *reader) space() []byte {
 	if r.left == 0 || r.have == len(r.message) {
 		return nil
 	}
-	return r.message[r.have:min(int64(len(r.message)), int64(r.have)+r.left)]
+	return r.message[r.have:min(len(r.message), r.have+int(r.untold()))]
 }
 
 // grow makes room for the next bytes of a payload of which left are to come, more
@@ -21,8 +21,8 @@ func (r *reader) grow(more int) bool {
 	if r.have < len(r.message) || r.left == 0 {
 		return true
 	}
-	size := min(int64(r.have)+r.left, int64(max(4*(r.have+more), firstBlock, r.usual)))
-	if !r.fin {
+	size := min(int64(r.have)+r.untold(), int64(max(4*(r.have+more), firstBlock, r.usual)))
+	if !r.fin && !r.parted {
 		size = max(size, int64(r.have+r.have/2))
 	}
 	a := &r.conn.loop.arena
@@ -44,7 +44,7 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 	r := &c.reader
 	for len(data) > 0 && !r.discard {
 		if r.left > 0 {
-			if b.spent() && int64(len(data)) >= r.left {
+			if b.spent() && int64(len(data)) >= r.untold() {
 				return data
 			}
 			n := copy(r.space(), data)
@@ -92,13 +92,20 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 		if !c.beginFrame(&h, len(data), b) {
 			return nil
 		}
+		if r.parted && r.have == 0 && r.left > 0 && int64(len(data)) >= r.left {
+			end := r.left
+			if !c.framePart(data[:end], b) {
+				return nil
+			}
+			data = data[end:]
+		}
 	}
 	return nil
 }
 
 // wholeMessage tells a message that arrived as one frame in one piece.
 func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
-	if big := wire.CheckMessageLength(0, h.Length, c.payloadLimit(h.Rsv != 0)); big != nil {
+	if big := c.checkLength(0, h.Length, h.Rsv != 0); big != nil {
 		c.failWire(big)
 		return false
 	}
@@ -107,14 +114,22 @@ func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
 	}
 	c.counters.payloadBytesReceived.Add(uint64(len(payload)))
 	if h.Rsv != 0 {
-		return c.packedMessage(h.Opcode, payload, b)
+		return c.packedMessage(h.Opcode, payload, true, b)
 	}
 	if h.Opcode == wire.OpText && !wire.ValidUTF8(payload) {
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
 	}
-	c.tellMessage(h.Opcode, payload, 0, b)
+	c.tellMessage(h.Opcode, payload, FlagFin, b)
 	return true
+}
+
+// checkLength applies the limits to the next frame of a message of which have bytes came.
+func (c *Conn) checkLength(have, next int64, packed bool) *wire.Error {
+	if limit := c.opts.MaxFragmentSize; limit > 0 && uint64(next) > limit {
+		return errFragmentTooBig
+	}
+	return wire.CheckMessageLength(have, next, c.payloadLimit(packed))
 }
 
 // beginFrame starts or continues a message that is put together in a block; more
@@ -124,8 +139,9 @@ func (c *Conn) beginFrame(h *wire.Header, more int, b *batch) bool {
 	if !r.open {
 		r.open, r.kind, r.text, r.fragments = true, h.Opcode, wire.UTF8{}, 0
 		r.packed = h.Rsv != 0
+		r.parted, r.before, r.plain = c.streams.Load(), 0, 0
 	}
-	if big := wire.CheckMessageLength(int64(r.have), h.Length, c.payloadLimit(r.packed)); big != nil {
+	if big := c.checkLength(r.before+int64(r.have), h.Length, r.packed); big != nil {
 		c.failWire(big)
 		return false
 	}
@@ -134,9 +150,12 @@ func (c *Conn) beginFrame(h *wire.Header, more int, b *batch) bool {
 		c.failWire(wire.ErrMessageTooBig)
 		return false
 	}
-	r.fin, r.left, r.key, r.pos = h.Fin, h.Length, h.Key, 0
+	r.fin, r.left, r.key, r.pos, r.piece = h.Fin, h.Length, h.Key, 0, 0
 	if r.left == 0 {
 		return c.frameDone(b)
+	}
+	if r.parted && r.have == 0 && int64(more) >= r.left {
+		return true // it is told where it stands
 	}
 	if !r.grow(more) {
 		c.failMemory()
@@ -159,6 +178,14 @@ func (c *Conn) absorb(n, more int, b *batch) bool {
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
 	}
+	if r.parted && r.untold() == 0 {
+		if !c.tellPart(b) {
+			return false
+		}
+		if r.left == 0 {
+			return true
+		}
+	}
 	if r.left > 0 {
 		if !r.grow(more) {
 			c.failMemory()
@@ -173,6 +200,9 @@ func (c *Conn) absorb(n, more int, b *batch) bool {
 // stops before the last byte otherwise, and pull reads only with room.
 func (c *Conn) frameDone(b *batch) bool {
 	r := &c.reader
+	if r.parted {
+		return c.tellPart(b)
+	}
 	if !r.fin {
 		return true
 	}
@@ -185,7 +215,7 @@ func (c *Conn) frameDone(b *batch) bool {
 	r.message, r.have, r.open = nil, 0, false
 	if r.packed {
 		r.packed = false
-		ok := c.packedMessage(r.kind, payload, b)
+		ok := c.packedMessage(r.kind, payload, r.fragments == 1, b)
 		if block != nil {
 			c.loop.arena.keepBlock(block)
 		}
@@ -194,13 +224,16 @@ func (c *Conn) frameDone(b *batch) bool {
 	if block != nil {
 		c.loop.arena.loose = append(c.loop.arena.loose, block)
 	}
-	c.tellMessage(r.kind, payload, FlagBlock, b)
+	c.tellMessage(r.kind, payload, FlagBlock|FlagFin, b)
 	return true
 }
 
-// tellMessage emits a message, unless the host closed while it had paused.
+// tellMessage emits a message or, without FlagFin, a part of one, unless the host closed
+// while it had paused.
 func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batch) {
-	c.counters.messagesReceived.Add(1)
+	if flags&FlagFin != 0 {
+		c.counters.messagesReceived.Add(1)
+	}
 	if c.deflate != nil {
 		c.counters.messageBytesReceived.Add(uint64(len(payload)))
 	}
@@ -210,7 +243,7 @@ func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batc
 	}
 	e := b.next(c, EventMessage)
 	e.Kind = uint16(op)
-	e.Flags = flags | FlagFin
+	e.Flags = flags
 	e.setData(payload)
 }
 

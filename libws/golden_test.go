@@ -119,13 +119,18 @@ func init() {
 
 // outcome writes the events of handle 1 as the lines of frames.txt.
 func (h *host) outcome() (lines []string) {
+	var parts []byte
 	for _, e := range h.seen {
 		if e.Conn != 1 {
 			continue
 		}
 		switch e.Type {
 		case EventMessage:
-			lines = append(lines, fmt.Sprintf("message %s %x", map[uint16]string{Text: "text", Binary: "binary"}[e.Kind], e.data))
+			if parts = append(parts, e.data...); e.Flags&FlagFin == 0 {
+				continue
+			}
+			lines = append(lines, fmt.Sprintf("message %s %x", map[uint16]string{Text: "text", Binary: "binary"}[e.Kind], parts))
+			parts = nil
 		case EventPing:
 			lines = append(lines, fmt.Sprintf("ping %x", e.data))
 		case EventPong:

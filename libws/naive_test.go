@@ -20,6 +20,10 @@ type naiveReader struct {
 	// inflate decodes compressed messages, nil: nothing was agreed on. What it makes of
 	// octets is the affair of FuzzInflate.
 	inflate func(payload []byte) ([]byte, *deflate.Error)
+	// parts: messages are told in parts, so that what is wrong with a compressed one is
+	// found with its frame. inflateStart tells what can be told of the start of one.
+	parts        bool
+	inflateStart func(payload []byte) ([]byte, *deflate.Error)
 }
 
 // naiveOutcome is what came of a stream.
@@ -146,6 +150,14 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 				return broken(err, int(err.Code))
 			}
 			message, packed = text, false
+		} else if packed && whole && n.parts {
+			text, err := n.inflateStart(message)
+			if err != nil {
+				return broken(err, int(err.Code))
+			}
+			if kind == 1 && !naiveText(text, false) {
+				return broken(wire.ErrInvalidUTF8, 1007)
+			}
 		}
 		if kind == 1 && !packed && !naiveText(message, fin && whole) {
 			return broken(wire.ErrInvalidUTF8, 1007)

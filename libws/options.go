@@ -61,9 +61,14 @@ type ConnOptions struct {
 	PingTimeout    time.Duration
 	MaxMessageSize uint64
 	MaxFragments   uint32
-	WriteHigh      uint64
-	WriteLow       uint64
-	ReadAhead      uint64 // bytes, while the connection is paused or the host does not poll
+	// MaxFragmentSize is the limit of a frame's payload, and of the text that a compressed
+	// one stands for when it is told alone.
+	MaxFragmentSize uint64
+	// Stream is what Conn.Stream would be called with first.
+	Stream    bool
+	WriteHigh uint64
+	WriteLow  uint64
+	ReadAhead uint64 // bytes, while the connection is paused or the host does not poll
 	// Compression turns permessage-deflate on (RFC 7692), if the peer agrees. Deflate
 	// is what a client offers, in order of preference, or a server accepts; nil: one
 	// Config that asks for nothing.
@@ -92,6 +97,7 @@ func DefaultConnOptions() ConnOptions {
 func (o ConnOptions) consistent() ConnOptions {
 	o.WriteLow = min(o.WriteLow, o.WriteHigh)
 	o.MaxMessageSize = min(o.MaxMessageSize, math.MaxInt64)
+	o.MaxFragmentSize = min(o.MaxFragmentSize, math.MaxInt64)
 	return o
 }
 

@@ -50,6 +50,12 @@ type reader struct {
 	pos       int
 	text      wire.UTF8
 
+	// Of a message that is told in parts.
+	parted bool
+	before int64 // payload bytes of it that are told
+	plain  int64 // bytes of text that they stood for, if it is compressed
+	piece  int64 // of those, of the frame at hand
+
 	ahead   *ahead // what follows rest
 	stopped bool   // the queue is full: the socket is not read
 

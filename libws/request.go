@@ -197,6 +197,7 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 	}
 	r.answered = true
 	c.opts = o.Conn.consistent()
+	c.streams.Store(c.opts.Stream)
 	c.userData.Store(userData)
 	c.compress(agreed)
 	c.info.subprotocol, c.info.extensions = o.Subprotocol, extensions

@@ -25,6 +25,12 @@ type inflater struct {
 	into  Buffer
 	past  *window
 
+	// Of a message in parts.
+	within uint8
+	final  bool   // the block at hand is the last of a stream
+	stored int    // bytes of it to come
+	left   []byte // input that was not used
+
 	lit, dist *table
 	dynLit    table
 	dynDist   table
@@ -60,7 +66,14 @@ func (d *inflater) message() *Error {
 			if d.atEnd() {
 				return nil
 			}
-			err = d.stored()
+			var n int
+			if n, err = d.storedLength(); err != nil {
+				return err
+			}
+			if len(d.in)-d.pos < n {
+				return ErrTruncated
+			}
+			err = d.copyStored(n)
 		case 1:
 			d.lit, d.dist = fixedLit, fixedDist
 			err = d.block()
@@ -127,19 +140,21 @@ func (d *inflater) room() *Error {
 	return nil
 }
 
-// stored copies a block without compression (RFC 1951 section 3.2.4).
-func (d *inflater) stored() *Error {
+// storedLength reads the length of a block without compression (RFC 1951 section 3.2.4).
+func (d *inflater) storedLength() (int, *Error) {
 	if len(d.in)-d.pos < 4 {
-		return ErrTruncated
+		return 0, ErrTruncated
 	}
 	n := int(binary.LittleEndian.Uint16(d.in[d.pos:]))
 	if n^0xffff != int(binary.LittleEndian.Uint16(d.in[d.pos+2:])) {
-		return ErrStoredLength
+		return 0, ErrStoredLength
 	}
 	d.pos += 4
-	if len(d.in)-d.pos < n {
-		return ErrTruncated
-	}
+	return n, nil
+}
+
+// copyStored copies n bytes, which are there, of a block without compression.
+func (d *inflater) copyStored(n int) *Error {
 	for n > 0 {
 		if err := d.room(); err != nil {
 			return err

@@ -7,6 +7,7 @@ type Receiver struct {
 	mem      Memory
 	past     window
 	takeover bool
+	open     *inflater // a message in parts is open, nil: none
 }
 
 // NewReceiver returns the receiver of the server's or the client's end.
@@ -43,4 +44,7 @@ func (r *Receiver) Inflate(payload, room []byte, into Buffer, limit uint64) ([]b
 }
 
 // Free gives the window back.
-func (r *Receiver) Free() { r.past.free(r.mem) }
+func (r *Receiver) Free() {
+	r.open = nil
+	r.past.free(r.mem)
+}
