@@ -126,19 +126,22 @@ func (a *arguments) conn(o *C.aiows_conn_options) libws.ConnOptions {
 		a.refuse("write_low is %d, expected at most write_high, which is %d", o.write_low, o.write_high)
 	}
 	a.reserved(o.reserved)
+	a.reserved(o.reserved2)
 	return libws.ConnOptions{
-		AutoPong:       a.bool("auto_pong", o.auto_pong),
-		AutoClose:      a.bool("auto_close", o.auto_close),
-		CloseTimeout:   a.milliseconds("close_timeout_ms", o.close_timeout_ms),
-		PingInterval:   a.milliseconds("ping_interval_ms", o.ping_interval_ms),
-		PingTimeout:    a.milliseconds("ping_timeout_ms", o.ping_timeout_ms),
-		MaxMessageSize: uint64(o.max_message_size),
-		MaxFragments:   uint32(o.max_fragments),
-		WriteHigh:      uint64(o.write_high),
-		WriteLow:       uint64(o.write_low),
-		ReadAhead:      uint64(o.read_ahead),
-		Compression:    compression,
-		Deflate:        a.deflate(o.deflate, o.deflate_len),
+		AutoPong:        a.bool("auto_pong", o.auto_pong),
+		AutoClose:       a.bool("auto_close", o.auto_close),
+		CloseTimeout:    a.milliseconds("close_timeout_ms", o.close_timeout_ms),
+		PingInterval:    a.milliseconds("ping_interval_ms", o.ping_interval_ms),
+		PingTimeout:     a.milliseconds("ping_timeout_ms", o.ping_timeout_ms),
+		MaxMessageSize:  uint64(o.max_message_size),
+		MaxFragments:    uint32(o.max_fragments),
+		MaxFragmentSize: uint64(o.max_fragment_size),
+		Stream:          a.bool("stream", o.stream),
+		WriteHigh:       uint64(o.write_high),
+		WriteLow:        uint64(o.write_low),
+		ReadAhead:       uint64(o.read_ahead),
+		Compression:     compression,
+		Deflate:         a.deflate(o.deflate, o.deflate_len),
 	}
 }
 

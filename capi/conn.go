@@ -174,6 +174,16 @@ func go_resume(h C.uintptr_t) (rc C.int32_t) {
 	return result(c.ws.Resume())
 }
 
+//export go_conn_stream
+func go_conn_stream(h C.uintptr_t, on C.int32_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := connections.lookup(h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.Stream(on == 1))
+}
+
 //export go_buffered
 func go_buffered(h C.uintptr_t, out *C.size_t) (rc C.int32_t) {
 	defer guard(&rc)

@@ -138,6 +138,13 @@ int32_t aiows_resume(aiows_conn *conn)
 	return go_resume(HANDLE(conn));
 }
 
+int32_t aiows_conn_stream(aiows_conn *conn, int32_t on)
+{
+	ENTER();
+	NEED(on == 0 || on == 1, AIOWS_ERR_ARGUMENT);
+	return go_conn_stream(HANDLE(conn), on);
+}
+
 int32_t aiows_buffered(aiows_conn *conn, size_t *bytes_out)
 {
 	NEED(bytes_out != NULL, AIOWS_ERR_ARGUMENT);

@@ -168,7 +168,7 @@ AIOWS_API int32_t aiows_loop_fd(aiows_loop *loop);
 enum {
 	AIOWS_EV_OPEN = 1,    // the handshake is done; precedes the first MESSAGE
 	AIOWS_EV_FAILED = 2,  // the connection never opened: code, see aiows_conn_error
-	AIOWS_EV_MESSAGE = 3, // kind, data, len
+	AIOWS_EV_MESSAGE = 3, // kind, data, len; a part of one, see aiows_conn_stream
 	AIOWS_EV_PING = 4,    // data, len; already answered unless auto_pong is 0
 	AIOWS_EV_PONG = 5,    // data, len; pongs to the library's own pings are not told
 	AIOWS_EV_CLOSING = 6, // the peer's Close came: code, data is the reason
@@ -396,27 +396,32 @@ typedef struct aiows_conn_options {
 	// instead, whatever is said here.
 	const aiows_deflate *deflate;
 	size_t deflate_len;
+	// 0: no limit on the payload of one frame, nor on the text of a compressed one that is
+	// told alone; more closes with 1009.
+	uint64_t max_fragment_size;
+	int32_t stream; // 1: messages are told in parts from the first one on, see aiows_conn_stream
+	uint32_t reserved2;
 } aiows_conn_options;
 
 AIOWS_API void aiows_conn_options_init(aiows_conn_options *options, size_t size);
 
 typedef struct aiows_connect_options {
 	uint32_t size;
-	int32_t port;                       // connect to this port instead of the URI's; 0: no
-	const char *host;                   // connect to this host instead of the URI's
-	aiows_tls *tls;                     // NULL: verified against the system's authorities
-	const char *server_name;            // TLS server name instead of the URI's host
-	int64_t open_timeout_ms;            // 10000: name resolution to the 101; 0: none
-	const char *origin;                 // NULL: no Origin field
-	const char *user_agent;             // NULL: "aiows/VERSION"; "": none
-	const char *const *subprotocols;    // in order of preference
+	int32_t port; // connect to this port instead of the URI's; 0: no
+	const char *host; // connect to this host instead of the URI's
+	aiows_tls *tls; // NULL: verified against the system's authorities
+	const char *server_name; // TLS server name instead of the URI's host
+	int64_t open_timeout_ms; // 10000: name resolution to the 101; 0: none
+	const char *origin; // NULL: no Origin field
+	const char *user_agent; // NULL: "aiows/VERSION"; "": none
+	const char *const *subprotocols; // in order of preference
 	size_t n_subprotocols;
-	const aiows_header *headers;        // in this order; they replace default fields
+	const aiows_header *headers; // in this order; they replace default fields
 	size_t n_headers;
-	const char *const *raw_lines;       // the whole request, a line each, no CRLF; headers
-	size_t n_raw_lines;                 // apply on top; origin, user_agent and subprotocols
-					    // must be unset
-	const aiows_conn_options *conn;     // NULL: the defaults
+	const char *const *raw_lines; // the whole request, a line each, no CRLF; headers
+	size_t n_raw_lines; // apply on top; origin, user_agent and subprotocols
+	// must be unset
+	const aiows_conn_options *conn; // NULL: the defaults
 	int32_t fd; // -1; else a connected stream socket, see aiows_connect
 	int32_t family; // 0; 4, 6: only addresses of IPv4, of IPv6
 	const char *unix_path; // connect to this Unix socket; @ first: abstract
@@ -579,6 +584,20 @@ AIOWS_API int32_t aiows_abort(aiows_conn *conn);
 AIOWS_API int32_t aiows_pause(aiows_conn *conn);
 AIOWS_API int32_t aiows_resume(aiows_conn *conn);
 
+// aiows_conn_stream has messages told in parts, on 1, or as a whole, on 0: then a MESSAGE
+// event tells one frame as soon as it is complete, and only the last of a message has
+// AIOWS_EVF_FIN. A frame that is longer than 1 MiB comes in several parts of at most that,
+// so that a message of any length takes little memory, with max_message_size 0. Parts may
+// be empty, and those of text may end inside a character; kind is that of the message. Of a
+// compressed message each tells the text that can be inflated so far.
+//
+// On reaches the message that is being received: what has come of it is told by the next
+// aiows_poll. Off holds from the next message on. All limits hold as for whole messages; what
+// is wrong with a message is found with its part, after those before it were told.
+//
+// Returns 0, AIOWS_ERR_ARGUMENT, AIOWS_ERR_CLOSED after the end.
+AIOWS_API int32_t aiows_conn_stream(aiows_conn *conn, int32_t on);
+
 // aiows_buffered sets *bytes_out to the bytes accepted and not yet written.
 AIOWS_API int32_t aiows_buffered(aiows_conn *conn, size_t *bytes_out);
 
@@ -622,10 +641,10 @@ typedef struct aiows_conn_info_s {
 	uint16_t close_sent; // code of our Close, 1005 without, 0: none
 	const char *close_reason_received;
 	const char *close_reason_sent;
-	const char *tls_alpn;        // the protocol agreed on by ALPN
+	const char *tls_alpn; // the protocol agreed on by ALPN
 	const void *tls_peer_certificate; // DER of what the peer showed; NULL: nothing
 	size_t tls_peer_certificate_len;
-	int32_t tls_resumed;         // 1: from a session of an earlier connection
+	int32_t tls_resumed; // 1: from a session of an earlier connection
 	uint32_t reserved;
 	const aiows_attempt *attempts; // after FAILED because no address answered, in order
 	size_t n_attempts;

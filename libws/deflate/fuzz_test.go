@@ -262,7 +262,7 @@ func FuzzInflate(f *testing.F) {
 		}
 		c := Config{ServerMaxWindowBits: minBits + int(windowBits)%8, ServerNoContextTakeover: !takeover}
 		size := 1 << c.ServerMaxWindowBits
-		var receivers [2]Receiver
+		var receivers [3]Receiver
 		for i := range receivers {
 			receivers[i] = NewReceiver(c.agreement(c.parameters()), false, newHeap())
 			defer receivers[i].Free()
@@ -280,7 +280,13 @@ func FuzzInflate(f *testing.F) {
 				if i == 1 {
 					into, start = &blocks{step: 1 << 18}, nil
 				}
-				got, err := receivers[i].Inflate(payload, start, into, uint64(most))
+				var got []byte
+				var err *Error
+				if i == 2 {
+					got, err = inParts(&receivers[i], payload, 1+int(room)%20, most)
+				} else {
+					got, err = receivers[i].Inflate(payload, start, into, uint64(most))
+				}
 				result := inflated
 				if err == ErrTooBig {
 					result = tooBig
@@ -303,6 +309,21 @@ func FuzzInflate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// inParts decodes a message in parts of up to n bytes, the last of which may be empty.
+func inParts(r *Receiver, payload []byte, n, limit int) (text []byte, err *Error) {
+	for last := false; !last; {
+		k := min(n, len(payload))
+		last = k == 0
+		part, err := r.Part(payload[:k:k], make([]byte, 5), &blocks{step: n}, limit-len(text), last)
+		if err != nil {
+			return nil, err
+		}
+		text = append(text, part...)
+		payload = payload[k:]
+	}
+	return text, nil
 }
 
 // compareGo compares with Go's decoder, which stops at BFINAL and wants a whole tail.

@@ -97,6 +97,8 @@ class Loop:
         write_high: int | None = ...,
         write_low: int | None = ...,
         max_fragments: int | None = ...,
+        max_fragment_size: int | None = ...,
+        stream: bool | None = ...,
     ) -> None: ...
     def listen(
         self,
@@ -160,6 +162,8 @@ class Request:
         write_high: int | None = ...,
         write_low: int | None = ...,
         max_fragments: int | None = ...,
+        max_fragment_size: int | None = ...,
+        stream: bool | None = ...,
     ) -> None: ...
     def reject(
         self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b""

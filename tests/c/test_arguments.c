@@ -96,6 +96,7 @@ static void connect_options_are_checked(void)
 	TRY(c.ping_timeout_ms, -5, AIOWS_ERR_ARGUMENT, "ping_timeout_ms is -5");
 	TRY(c.write_low, 65537, AIOWS_ERR_ARGUMENT, "write_low is 65537");
 	TRY(c.reserved, 7, AIOWS_ERR_ARGUMENT, "reserved is 7");
+	TRY(c.stream, 2, AIOWS_ERR_ARGUMENT, "stream is 2");
 	finish(loop);
 }
 

@@ -53,6 +53,7 @@ static void refuse_conn(void *h)
 	WRONG(aiows_abort(conn));
 	WRONG(aiows_pause(conn));
 	WRONG(aiows_resume(conn));
+	WRONG(aiows_conn_stream(conn, 1));
 	WRONG(aiows_buffered(conn, &n));
 	WRONG(aiows_conn_info(conn, &info));
 	WRONG(aiows_conn_stats(conn, &stats));

@@ -34,6 +34,7 @@
 	X(abort)                                                                                   \
 	X(pause)                                                                                   \
 	X(resume)                                                                                  \
+	X(conn_stream)                                                                             \
 	X(buffered)                                                                                \
 	X(conn_info)                                                                               \
 	X(conn_stats)                                                                              \

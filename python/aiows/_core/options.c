@@ -21,6 +21,8 @@ const Field conn_fields[] = {
 	FIELD(aiows_conn_options, write_high, FIELD_UINT64),
 	FIELD(aiows_conn_options, write_low, FIELD_UINT64),
 	FIELD(aiows_conn_options, max_fragments, FIELD_UINT32),
+	FIELD(aiows_conn_options, max_fragment_size, FIELD_UINT64),
+	FIELD(aiows_conn_options, stream, FIELD_BOOL),
 	FIELD(aiows_conn_options, read_ahead, FIELD_UINT64),
 	{ NULL, 0, 0, 0 },
 };
