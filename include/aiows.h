@@ -438,12 +438,12 @@ typedef struct aiows_connect_options {
 	// within close_timeout_ms; 0: none
 	int32_t max_redirects; // 10; 0: none is followed
 	uint32_t reserved;
-	const char *proxy;                  // URL of a proxy; NULL: none; "env": see below
-	aiows_tls *proxy_tls;               // for an https proxy; NULL: verified against the
-					    // system's authorities
-	const char *proxy_server_name;      // TLS server name instead of an https proxy's host
+	const char *proxy; // URL of a proxy; NULL: none; "env": see below
+	aiows_tls *proxy_tls; // for an https proxy; NULL: verified against the
+	// system's authorities
+	const char *proxy_server_name; // TLS server name instead of an https proxy's host
 	const char *const *proxy_environment; // NAME=value each, with proxy "env" only; NULL:
-	size_t n_proxy_environment;         // the environment that the process started with
+	size_t n_proxy_environment; // the environment that the process started with
 } aiows_connect_options;
 
 AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t size);
@@ -648,7 +648,7 @@ typedef struct aiows_conn_info_s {
 	uint32_t reserved;
 	const aiows_attempt *attempts; // after FAILED because no address answered, in order
 	size_t n_attempts;
-	const char *proxy;           // its URL without credentials
+	const char *proxy; // its URL without credentials
 } aiows_conn_info_t;
 
 // aiows_conn_info fills *info_out, whose size the caller sets.
