@@ -180,7 +180,7 @@ func openOne(ctx context.Context, o *opening) *handover {
 	}
 	if err != nil {
 		_ = sock.Close()
-		h.err = handshakeError(ctx, o, sock.Explain(err))
+		h.err = handshakeError(ctx, o, err)
 		return h
 	}
 	h.local, h.remote = addressName(sock.Conn.LocalAddr()), addressName(sock.Conn.RemoteAddr())
@@ -203,6 +203,12 @@ func (h *handover) detach(sock *dial.Socket) error {
 	return nil
 }
 
+// noAnswer is an end of file where the answer should be.
+type noAnswer struct{}
+
+func (noAnswer) Error() string { return "the server closed the connection before it answered" }
+func (noAnswer) Unwrap() error { return io.EOF }
+
 // upgrade sends the request and reads the answer.
 func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, error) {
 	var stream net.Conn = sock.Conn
@@ -211,7 +217,7 @@ func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, err
 	}
 	h := &handover{fd: -1}
 	if _, err := stream.Write(o.request.Bytes); err != nil {
-		return h, causeOf(stream, err)
+		return h, sock.Explain(causeOf(stream, err))
 	}
 	parser := handshake.NewResponseParser()
 	buf := make([]byte, headRead)
@@ -223,9 +229,9 @@ func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, err
 		}
 		if err != nil && !done {
 			if errors.Is(err, io.EOF) {
-				err = errors.New("the server closed the connection before it answered")
+				err = noAnswer{}
 			}
-			return h, err
+			return h, sock.Explain(err)
 		}
 	}
 	h.response = parser.Response()

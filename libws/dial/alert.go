@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -58,10 +60,17 @@ func (e *peerAlert) Error() string {
 
 func (e *peerAlert) Unwrap() error { return e.err }
 
-// explain makes a *peerAlert of the peer's alerts and returns other errors as they are.
+// errUnanswered is a guess at why a server left, as some do without an alert.
+var errUnanswered = errors.New("it asked for a client certificate and got none")
+
+// explain makes a *peerAlert of the peer's alerts, adds the guess where there is no
+// alert, and returns other errors as they are.
 func (o *offer) explain(err error) error {
 	var oe *net.OpError
 	if !errors.As(err, &oe) || oe.Op != "remote error" {
+		if o.unanswered() && (oe != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+			return fmt.Errorf("%w; %w", err, errUnanswered)
+		}
 		return err
 	}
 	name := strings.TrimPrefix(oe.Err.Error(), "tls: ")

@@ -77,20 +77,30 @@ func explainUnknown(cert *x509.Certificate, certs []*x509.Certificate) string {
 	return untrusted
 }
 
+// leastName is kept of a name, whatever the reason takes.
+const leastName = 16
+
 // aboutCertificate cuts subject and issuer rather than the reason.
 func aboutCertificate(cert *x509.Certificate, reason string, most int) string {
 	if cert == nil {
 		return "certificate: " + reason
 	}
-	const least = 16
 	const around = len(`certificate with subject "...", issuer "...": `)
 	room := most - around - len(reason)
 	subject, issuer := cert.Subject.String(), cert.Issuer.String()
 	// The half that one does not need is the other's.
-	forSubject := max(least, room/2, room-len(issuer))
-	forIssuer := max(least, room-min(forSubject, len(subject)))
+	forSubject := max(leastName, room/2, room-len(issuer))
+	forIssuer := max(leastName, room-min(forSubject, len(subject)))
 	return fmt.Sprintf("certificate with subject %q, issuer %q: %s",
 		shorten(subject, forSubject), shorten(issuer, forIssuer), reason)
+}
+
+// aboutPinned leaves the issuer out, which says nothing about a pin.
+func aboutPinned(e *pinError, most int) string {
+	const around = len(`certificate with subject "...": `)
+	reason := e.Error()
+	room := max(leastName, most-around-len(reason))
+	return fmt.Sprintf("certificate with subject %q: %s", shorten(e.cert.Subject.String(), room), reason)
 }
 
 // certificateNames lists as many names as fit into a sentence, one at least.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -196,13 +195,11 @@ func (s *Socket) Explain(err error) error {
 		return err
 	}
 	var alert *peerAlert
-	if explained := s.offer.explain(err); errors.As(explained, &alert) {
+	explained := s.offer.explain(err)
+	if errors.As(explained, &alert) {
 		return s.tlsError(explained)
 	}
-	if s.offer.unanswered() {
-		return fmt.Errorf("%w; it asked for a client certificate and got none", err)
-	}
-	return err
+	return explained
 }
 
 func (o *Options) config() (*tls.Config, error) {

@@ -186,7 +186,7 @@ func explainTLS(err error, most int) string {
 	}
 	var pinned *pinError
 	if errors.As(err, &pinned) {
-		return aboutCertificate(pinned.cert, pinned.Error(), most)
+		return aboutPinned(pinned, most)
 	}
 	var alert *peerAlert
 	if errors.As(err, &alert) {
@@ -200,7 +200,11 @@ func explainTLS(err error, most int) string {
 		return fmt.Sprintf("the peer sent %q, expected a TLS record", record.RecordHeader[:])
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the peer closed the connection"
+		text := "the peer closed the connection"
+		if errors.Is(err, errUnanswered) {
+			text += "; " + errUnanswered.Error()
+		}
+		return text
 	}
 	var oe *net.OpError
 	if errors.As(err, &oe) {

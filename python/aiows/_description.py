@@ -97,6 +97,32 @@ class Description:
         return self._address(self._describe()["remote_address"])
 
     @property
+    def tls_version(self) -> str | None:
+        """Version of TLS such as ``"TLS 1.3"``, None without TLS in the core."""
+        return self._describe()["tls_version"] or None
+
+    @property
+    def tls_cipher_suite(self) -> str | None:
+        """IANA name of the cipher suite, None without TLS in the core."""
+        return self._describe()["tls_cipher_suite"] or None
+
+    @property
+    def alpn_protocol(self) -> str | None:
+        """The protocol agreed on by ALPN, None without one."""
+        return self._describe()["tls_alpn"] or None
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """
+        The certificate that the peer showed, as DER, None when it showed none.
+
+        ``ssl.DER_cert_to_PEM_cert`` makes text of it. Only what the context
+        verifies says anything about the peer.
+
+        """
+        return self._describe()["tls_peer_certificate"] or None
+
+    @property
     def close_code(self) -> int | None:
         """Close code received, 1006 when no Close frame came, None before the end."""
         if not self._has_ended():

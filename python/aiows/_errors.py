@@ -104,13 +104,10 @@ def _common_error(error: _core.Error) -> Exception | None:
 
         return socket.gaierror(socket.EAI_NONAME, error.message)
     if code in (_CODES["TLS"], _CODES["CERTIFICATE"]):
-        import ssl
+        from ._tls_errors import certificate_error, tls_error
 
-        if code == _CODES["TLS"]:
-            return ssl.SSLError(ssl.SSL_ERROR_SSL, error.message)
-        refused = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, error.message)
-        refused.verify_message = error.message
-        return refused
+        make = tls_error if code == _CODES["TLS"] else certificate_error
+        return make(error.message)
     if error.os_errno:
         return OSError(error.os_errno, error.message)
     if code in (_CODES["CONNECT"], _CODES["SYSTEM"], _CODES["LOST"]):
@@ -122,7 +119,7 @@ def _other(error: _core.Error) -> Exception:
     return RuntimeError(error.message or str(error))
 
 
-# How it ends when the server left in place of an answer.
+# What it says when the server left in place of an answer.
 _NO_ANSWER = "closed the connection before it answered"
 # How the core's texts begin, where the answer's fields alone do not tell.
 _BEGINNINGS: dict[str, type[Exception]] = {
@@ -167,7 +164,7 @@ def _handshake_error(error: _core.Error, response: Response | None) -> Exception
     for beginning, kind in _BEGINNINGS.items():
         if error.message.startswith(beginning):
             return kind(error.message)
-    if response is None and (error.os_errno or error.message.endswith(_NO_ANSWER)):
+    if response is None and (error.os_errno or _NO_ANSWER in error.message):
         return _no_answer(error)
     if response is None or response.status_code != 101:
         return exceptions.InvalidMessage(error.message)

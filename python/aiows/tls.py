@@ -8,15 +8,16 @@ Whatever the core cannot honour raises an exception that names it.
 
 from __future__ import annotations
 
-import functools
+import base64
+import binascii
 import os
 import re
 import ssl
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from . import _core
+from . import _authorities, _ciphers, _core
+from ._authorities import PathLike as _Path
 from ._errors import call_error
 
 if TYPE_CHECKING:
@@ -24,17 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SSLContext", "create_default_context"]
 
-_Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-
-# Where systems keep their authorities in one file, for an OpenSSL that was
-# built to look elsewhere.
-_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
+_Password: TypeAlias = str | bytes | bytearray
 
 # Options that forbid only what the core never does.
 _HARMLESS = (
@@ -55,10 +46,14 @@ _UNCHANGED = (
     "num_tickets",
     "post_handshake_auth",
     "sni_callback",
-    "verify_flags",
+)
+# The core trusts what is loaded, root or not, and checks as crypto/x509 does: neither
+# flag changes that. 3.13 sets both by default.
+_VERIFY_FLAGS = (
+    ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
 )
 
-_is_hashed_name = re.compile(r"[0-9a-f]{8}\.[0-9]+").fullmatch
+_is_pin = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){31}").fullmatch
 
 
 class SSLContext(ssl.SSLContext):
@@ -66,9 +61,12 @@ class SSLContext(ssl.SSLContext):
     TLS settings for connect and serve.
 
     It is an ssl.SSLContext and checks files as one does. The core supports TLS
-    1.2 and 1.3, verification of a server's certificate and name (both or
-    neither), one certificate chain, authorities and ALPN. Changes reach
-    connections opened and servers started afterwards.
+    1.2 and 1.3, verification of a peer's certificate with or without its name,
+    pins, one certificate chain, authorities, suites of TLS 1.2 and ALPN.
+    Changes reach connections opened and servers started afterwards.
+
+    What is loaded is trusted, be it a root, an intermediate or a server's own
+    certificate, as with VERIFY_X509_PARTIAL_CHAIN.
 
     Args:
         protocol: ssl.PROTOCOL_TLS_CLIENT (default) or ssl.PROTOCOL_TLS_SERVER.
@@ -84,7 +82,10 @@ class SSLContext(ssl.SSLContext):
     _ca: list[str]
     _cert: str | None
     _key: str | None
+    _key_password: bytes | None
     _alpn: list[str]
+    _suites: tuple[str, ...]
+    _pins: list[str]
     _baseline: dict[str, Any]
     _handle: tuple[dict[str, Any], _core.TLS] | None
 
@@ -97,8 +98,10 @@ class SSLContext(ssl.SSLContext):
         context._server = protocol == ssl.PROTOCOL_TLS_SERVER
         context._system = False
         context._ca = []
-        context._cert = context._key = None
+        context._cert = context._key = context._key_password = None
         context._alpn = []
+        context._suites = ()
+        context._pins = []
         context._handle = None
         context._baseline = {name: getattr(context, name, None) for name in _UNCHANGED}
         context._baseline["options"] = context.options
@@ -108,24 +111,62 @@ class SSLContext(ssl.SSLContext):
         self,
         certfile: _Path,
         keyfile: _Path | None = None,
-        password: Callable[[], str | bytes | bytearray] | str | bytes | bytearray | None = None,
+        password: Callable[[], _Password] | _Password | None = None,
     ) -> None:
         """
         Load a certificate chain, leaf first, and its key, from PEM files.
 
+        A client shows it to every server that asks for a certificate.
+
+        Args:
+            certfile: The chain, and the key where keyfile is None.
+            keyfile: The key, plain or encrypted as PKCS #8 (PBES2) or in the
+                older way of PEM.
+            password: Of an encrypted key; a callable is called once, and only
+                for one. None never asks at a terminal. The context keeps it
+                as long as it lives, to hand it to the core with the key.
+
         Raises:
-            ValueError: A password was given or the key is encrypted; or a
+            ValueError: The key is encrypted and there is no password; or a
                 chain is loaded already.
-            ssl.SSLError: The files do not fit together.
+            OSError: A file cannot be read.
+            ssl.SSLError: The files do not fit together, or the password is
+                wrong.
 
         """
-        if password is not None:
-            raise ValueError("password: encrypted keys are not supported, decrypt the key first")
         if self._cert is not None:
             raise ValueError("a certificate chain is loaded already, make another SSLContext")
-        super().load_cert_chain(certfile, keyfile, password=_refuse_password)
-        self._cert = _read(certfile)
-        self._key = self._cert if keyfile is None else _read(keyfile)
+        once = _Once(password)
+        super().load_cert_chain(certfile, keyfile, password=once)
+        self._cert = _authorities.read(certfile)
+        self._key = self._cert if keyfile is None else _authorities.read(keyfile)
+        self._key_password = once.answer
+
+    def pin_sha256(self, *pins: str | bytes) -> None:
+        """
+        Accept only servers whose own certificate is one of these, from all calls together.
+
+        The certificate is verified besides. With verify_mode CERT_NONE the pin
+        alone decides, as a certificate needs that nobody else has signed.
+
+        Args:
+            pins: SHA-256 of the certificate's DER, as hexadecimal digits with
+                or without colons, or as 32 bytes; or of its public key, as
+                "sha256//" and base64.
+
+        Raises:
+            TypeError, ValueError: One is no such pin; or the context is a
+                server's.
+
+        """
+        if self._server:
+            raise ValueError("pin_sha256: pins are for a client's context")
+        self._pins += map(_pin, pins)
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The pins that pin_sha256 was given."""
+        return tuple(self._pins)
 
     def load_verify_locations(
         self,
@@ -136,13 +177,13 @@ class SSLContext(ssl.SSLContext):
         """Trust more authorities: a PEM file, an OpenSSL directory, PEM text or DER bytes."""
         super().load_verify_locations(cafile, capath, cadata)
         if cafile is not None:
-            self._ca.append(_read(cafile))
+            self._ca.append(_authorities.read(cafile))
         if capath is not None:
-            self._ca.append(_read_directory(os.fsdecode(capath)))
+            self._ca.append(_authorities.read_directory(os.fsdecode(capath)))
         if isinstance(cadata, str):
             self._ca.append(cadata)
         elif cadata is not None:
-            self._ca.append(_pem_of(bytes(cadata)))
+            self._ca.append(_authorities.pem_of(bytes(cadata)))
 
     def set_default_verify_paths(self) -> None:
         """Trust the system's authorities."""
@@ -160,9 +201,27 @@ class SSLContext(ssl.SSLContext):
         super().set_alpn_protocols(protocols)
         self._alpn = protocols
 
-    def set_ciphers(self, cipherlist: str, /) -> NoReturn:
-        """Raise ValueError: the core chooses cipher suites itself."""
-        raise ValueError("set_ciphers: the core chooses cipher suites itself")
+    def set_ciphers(self, cipherlist: str, /) -> None:
+        """
+        Allow these suites of TLS 1.2, by OpenSSL's names and keywords; those of 1.3 stay.
+
+        The core orders them by itself. Of what a keyword stands for it takes
+        the suites that it has.
+
+        Raises:
+            ssl.SSLError: OpenSSL knows nothing of it.
+            ValueError: The core does not have a suite that is named, nor any
+                other of the list; or a suite of TLS 1.3 or another security
+                level is asked for.
+
+        """
+        _ciphers.check_list(self, cipherlist)
+        super().set_ciphers(cipherlist)
+        self._suites = _ciphers.suites_of(self, cipherlist)
+
+    def set_ciphersuites(self, ciphersuites: str, /) -> NoReturn:
+        """Raise ValueError: the suites of TLS 1.3 cannot be chosen."""
+        raise ValueError("set_ciphersuites: the suites of TLS 1.3 are always on")
 
     def set_ecdh_curve(self, name: str | bytes, /) -> NoReturn:
         """Raise ValueError: the core chooses curves itself."""
@@ -187,6 +246,9 @@ class SSLContext(ssl.SSLContext):
         for name in _UNCHANGED:
             if getattr(self, name, None) != self._baseline[name]:
                 raise ValueError(f"ssl: {name} = {getattr(self, name)!r} is not supported")
+        if self.verify_flags & ~_VERIFY_FLAGS:
+            flags = ssl.VerifyFlags(self.verify_flags)
+            raise ValueError(f"ssl: verify_flags = {flags!r} is not supported")
         changed = self.options ^ self._baseline["options"]
         if changed & ~(_HARMLESS | _VERSIONS) or changed & self._baseline["options"]:
             raise ValueError(f"ssl: options = {ssl.Options(self.options)!r} is not supported")
@@ -204,22 +266,32 @@ class SSLContext(ssl.SSLContext):
             )
         if options["max_version"] and options["max_version"] < options["min_version"]:
             raise ValueError("ssl: minimum_version is above maximum_version")
+        if self._suites and options["min_version"] <= ssl.TLSVersion.TLSv1_2:
+            options["cipher_suites"] = self._suites
         if self._cert is not None:
             options["cert_pem"], options["key_pem"] = self._cert, self._key
-        if server:
-            if self._cert is None:
-                raise ValueError("ssl: a server needs load_cert_chain")
-            if self.verify_mode != ssl.CERT_NONE:
-                raise ValueError(f"ssl: verify_mode = {self.verify_mode!r} is not supported here")
-            return options
+            options["key_password"] = self._key_password
+        return options | (self._server_options() if server else self._client_options())
+
+    def _server_options(self) -> dict[str, Any]:
+        if self._cert is None:
+            raise ValueError("ssl: a server needs load_cert_chain")
+        if self.verify_mode == ssl.CERT_NONE:
+            return {}
+        authorities = self._authorities()
+        if authorities is None:
+            # Whoever the system trusts is trusted as a client; the core wants them named.
+            authorities = _authorities.of_system()
+        optional = self.verify_mode == ssl.CERT_OPTIONAL
+        return {"ca_pem": authorities, "client_cert_optional": optional}
+
+    def _client_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"pins": self.pins}
         if self.verify_mode == ssl.CERT_NONE:
             options["insecure"] = True
             return options
-        if not self.check_hostname:
-            raise ValueError(
-                "ssl: check_hostname = False is not supported while verify_mode = "
-                f"{self.verify_mode!r}; set server_hostname to the name to expect"
-            )
+        # A client verifies with CERT_OPTIONAL, too: a server always shows a certificate.
+        options["any_name"] = not self.check_hostname
         options["ca_pem"] = self._authorities()
         return options
 
@@ -236,11 +308,11 @@ class SSLContext(ssl.SSLContext):
     def _authorities(self) -> str | None:
         if not self._ca:
             if self._system:
-                return _environment_authorities()
+                return _authorities.of_environment()
             raise ValueError("ssl: no authorities are loaded; use load_default_certs")
         if not self._system:
             return "\n".join(self._ca)
-        system = _system_authorities()
+        system = _authorities.of_system()
         if not system:
             raise ValueError("ssl: the system's authorities cannot be read to add others to them")
         return "\n".join([*self._ca, system])
@@ -260,6 +332,7 @@ def create_default_context(
     cafile: _Path | None = None,
     capath: _Path | None = None,
     cadata: str | Buffer | None = None,
+    pins: Iterable[str | bytes] = (),
 ) -> SSLContext:
     """
     Return an SSLContext with safe settings.
@@ -267,13 +340,15 @@ def create_default_context(
     Args:
         purpose: ssl.Purpose.SERVER_AUTH (default) for clients,
             ssl.Purpose.CLIENT_AUTH for servers.
-        cafile: PEM file of authorities; any of these three replaces the
-            system's authorities.
+        cafile: PEM file of authorities, such as certifi.where(); any of these
+            three replaces the system's authorities.
         capath: Directory of authorities as OpenSSL has it.
         cadata: Authorities as PEM text or DER bytes.
+        pins: What pin_sha256 takes.
 
     Raises:
         TypeError: purpose is no ssl.Purpose.
+        ValueError: A pin is none.
         OSError, ssl.SSLError: A file cannot be read.
 
     """
@@ -285,12 +360,17 @@ def create_default_context(
         context.load_verify_locations(cafile, capath, cadata)
     elif client:
         context.load_default_certs(purpose)
+    if isinstance(pins, (str, bytes)):
+        raise TypeError(f"pins must be a list, got {pins!r}")
+    pins = tuple(pins)
+    if pins:
+        context.pin_sha256(*pins)
     return context
 
 
 def environment_tls() -> _core.TLS | None:
-    """Return what SSL_CERT_FILE and SSL_CERT_DIR ask for, None when they are not set."""
-    authorities = _environment_authorities()
+    """Return what SSL_CERT_FILE and SSL_CERT_DIR ask for, None when the core knows it."""
+    authorities = _authorities.of_environment()
     if authorities is None:
         return None
     global _environment
@@ -302,36 +382,6 @@ def environment_tls() -> _core.TLS | None:
 _environment: tuple[str, _core.TLS] | None = None
 
 
-def _environment_authorities() -> str | None:
-    # Python's view of them: the library sees only the environment that the
-    # process started with.
-    names = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    return _named_authorities(*names) if any(names) else None
-
-
-@functools.lru_cache(maxsize=1)
-def _named_authorities(file: str | None, directory: str | None) -> str:
-    authorities = _system_authorities()
-    if not authorities:
-        raise ValueError(
-            f"no certificates in SSL_CERT_FILE = {file!r} and SSL_CERT_DIR = {directory!r}"
-        )
-    return authorities
-
-
-def _system_authorities() -> str:
-    paths = ssl.get_default_verify_paths()
-    found = []
-    if paths.cafile:
-        found.append(_read(paths.cafile))
-    if paths.capath:
-        found.append(_read_directory(paths.capath))
-    text = "\n".join(filter(None, found))
-    if not text:
-        text = next((_read(bundle) for bundle in _BUNDLES if os.path.isfile(bundle)), "")
-    return text
-
-
 def _new_tls(options: dict[str, Any]) -> _core.TLS:
     from . import _library
 
@@ -339,33 +389,53 @@ def _new_tls(options: dict[str, Any]) -> _core.TLS:
     try:
         return _core.TLS(**options)
     except _core.Error as error:
+        if error.code == _core.ERRORS["CERTIFICATE"]:  # no peer's: a file or a key of ours
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, error.message) from None
         raise call_error(error) from None
 
 
-def _read(path: _Path) -> str:
-    # Certificates are ASCII; comments between them may be anything.
-    return Path(os.fsdecode(path)).read_text("latin-1").encode("ascii", "replace").decode()
+class _Once:
+    """A password, asked for when OpenSSL finds that the key is encrypted."""
+
+    def __init__(self, given: Callable[[], _Password] | _Password | None) -> None:
+        if given is not None and not callable(given) and not isinstance(given, _PASSWORDS):
+            raise TypeError(f"password must be str, bytes or callable, got {type(given).__name__}")
+        self._given = given
+        self.answer: bytes | None = None
+
+    def __call__(self) -> bytes:
+        if self.answer is not None:
+            return self.answer
+        if self._given is None:
+            raise ValueError("keyfile: the key is encrypted, expected a password")
+        answer = self._given() if callable(self._given) else self._given
+        if not isinstance(answer, _PASSWORDS):
+            raise TypeError(f"password() must return str or bytes, got {type(answer).__name__}")
+        answer = answer.encode() if isinstance(answer, str) else bytes(answer)
+        if b"\0" in answer:
+            raise ValueError("password: a null character in it")
+        self.answer = answer
+        return answer
 
 
-def _read_directory(path: str) -> str:
-    names = sorted(filter(_is_hashed_name, os.listdir(path)))
-    return "\n".join(_read(os.path.join(path, name)) for name in names)
+_PASSWORDS = (str, bytes, bytearray)
 
 
-def _pem_of(der: bytes) -> str:
-    """Return DER certificates, one after the other, as PEM text."""
-    certificates = []
-    while der:
-        size = 2
-        if len(der) > 1 and der[1] & 0x80:
-            count = der[1] & 0x7F
-            size += count + int.from_bytes(der[2 : 2 + count], "big")
-        elif len(der) > 1:
-            size += der[1]
-        certificates.append(ssl.DER_cert_to_PEM_cert(der[:size]))
-        der = der[size:]
-    return "".join(certificates)
-
-
-def _refuse_password() -> NoReturn:
-    raise ValueError("keyfile: encrypted keys are not supported, decrypt the key first")
+def _pin(value: object) -> str:
+    if isinstance(value, bytes):
+        if len(value) == 32:
+            return value.hex()
+    elif not isinstance(value, str):
+        raise TypeError(f"pin must be str or bytes, got {value!r}")
+    elif _is_pin(value):
+        return value
+    elif value.startswith("sha256//"):
+        try:
+            if len(base64.b64decode(value[8:], validate=True)) == 32:
+                return value
+        except binascii.Error:
+            pass
+    raise ValueError(
+        f"pin {value!r}, expected the SHA-256 of a certificate as 64 hexadecimal digits or "
+        "32 bytes, or sha256//BASE64 of a public key"
+    )

@@ -14,7 +14,7 @@ from servers.fixtures import Certificates
 from servers.launch import ServerProcess
 
 from aiows import SSLContext, connect, create_default_context, serve
-from aiows.tls import _pem_of
+from aiows._authorities import pem_of
 
 
 async def exchange(server: ServerProcess, **options: Any) -> None:
@@ -57,7 +57,7 @@ async def test_environment(
 async def test_empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    monkeypatch.setattr("aiows.tls._BUNDLES", ())
+    monkeypatch.setattr("aiows._authorities._BUNDLES", ())
     with pytest.raises(ValueError, match="SSL_CERT_FILE"):
         await connect("wss://127.0.0.1:1/")
 
@@ -180,7 +180,6 @@ def change(name: str, value: Any) -> Callable[[SSLContext], None]:
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (change("check_hostname", False), "check_hostname = False"),
         (change("verify_flags", ssl.VERIFY_CRL_CHECK_LEAF), "verify_flags"),
         (change("hostname_checks_common_name", False), "hostname_checks_common_name"),
         (change("post_handshake_auth", True), "post_handshake_auth"),
@@ -211,12 +210,11 @@ def test_old_versions() -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda context: context.set_ciphers("ALL"), "set_ciphers"),
+        (lambda context: context.set_ciphersuites("x"), "set_ciphersuites"),
         (lambda context: context.set_ecdh_curve("prime256v1"), "set_ecdh_curve"),
         (lambda context: context.load_dh_params("x"), "load_dh_params"),
         (lambda context: context.set_psk_client_callback(None), "set_psk_client_callback"),
         (lambda context: context.set_psk_server_callback(None), "set_psk_server_callback"),
-        (lambda context: context.load_cert_chain("x", password="y"), "password"),
     ],
 )
 def test_calls_that_cannot_be_honoured(call: Callable[[SSLContext], None], text: str) -> None:
@@ -246,31 +244,13 @@ def test_files_are_checked_when_loaded(certificates: Certificates, tmp_path: Pat
         SSLContext().load_cert_chain(certificates.ca, certificates.key)
 
 
-def test_encrypted_key_is_refused_without_a_prompt(
-    certificates: Certificates, tmp_path: Path
-) -> None:
-    from cryptography.hazmat.primitives import serialization
-
-    key = serialization.load_pem_private_key(certificates.key.read_bytes(), None)
-    encrypted = tmp_path / "key"
-    encrypted.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
-    with pytest.raises(ValueError, match="encrypted keys are not supported"):
-        SSLContext().load_cert_chain(certificates.cert, encrypted)
-
-
 def test_one_chain(certificates: Certificates) -> None:
     context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.cert, certificates.key)
     with pytest.raises(ValueError, match="loaded already"):
         context.load_cert_chain(certificates.cert, certificates.key)
     context.verify_mode = ssl.CERT_REQUIRED
-    with pytest.raises(ValueError, match="verify_mode"):
+    with pytest.raises(ValueError, match="no authorities"):
         serve(lambda connection: None, ssl=context)  # type: ignore[arg-type,return-value]
 
 
@@ -288,4 +268,4 @@ def test_alpn_and_chain_are_remembered(certificates: Certificates) -> None:
 def test_der(certificates: Certificates) -> None:
     both = der_of(certificates.ca) + der_of(certificates.other_ca)
     expected = [path.read_text() for path in (certificates.ca, certificates.other_ca)]
-    assert _pem_of(both).split() == "".join(expected).split()
+    assert pem_of(both).split() == "".join(expected).split()
