@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._stats import ConnectionStats as ConnectionStats
     from .client import ClientConnection as ClientConnection
     from .client import connect as connect
+    from .client import unix_connect as unix_connect
     from .close_codes import Close as Close
     from .close_codes import CloseCode as CloseCode
     from .connection import Connection as Connection
@@ -74,7 +75,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "_stats": ("ConnectionStats",),
-    "client": ("ClientConnection", "connect"),
+    "client": ("ClientConnection", "connect", "unix_connect"),
     "close_codes": ("Close", "CloseCode"),
     "connection": ("Connection", "Data", "DataLike", "State"),
     "converses": ("AioWebSocket", "AioWebsocket", "Converse"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import ssl as _ssl
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from . import _core
 from ._errors import without_credentials
@@ -19,6 +21,7 @@ from ._options import (
     text,
 )
 from ._reconnect import backoff, check_policy, process_exception, uri_list
+from ._targets import HAPPY_EYEBALLS_DELAY, PathLike, Refused, Target
 from .exceptions import InvalidURI
 from .headers import HeadersLike, request_fields
 from .proxy import ProxyOptions
@@ -66,6 +69,17 @@ class Connector:
         proxy_server_hostname: str | None = None,
         host: str | None = None,
         port: int | None = None,
+        sock: socket.socket | None = None,
+        local_addr: tuple[str | None, int | None] | None = None,
+        family: int = 0,
+        happy_eyeballs_delay: float | None = HAPPY_EYEBALLS_DELAY,
+        interleave: int | None = None,
+        all_errors: bool = False,
+        unix: bool = False,
+        path: PathLike | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        max_redirects: int = 10,
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
@@ -79,6 +93,7 @@ class Connector:
         on_open: Callable[[Any], Awaitable[object] | object] | None = None,
         on_message: Callable[[Any, Any], object] | None = None,
         on_close: Callable[[Any], object] | None = None,
+        **refused: Unpack[Refused],
     ) -> None:
         self.uris = uri_list(uri)
         self._secure = check_uris(self.uris)
@@ -122,11 +137,25 @@ class Connector:
             if not self._secure:
                 raise ValueError("server_hostname needs a wss:// URI")
             core["server_name"] = text("server_hostname", server_hostname)
-        if host is not None:
-            core["host"] = text("host", host)
-        if port is not None:
-            core["port"] = _check_port(port)
-        self._core = core | self._options.core
+        self._target = Target(
+            uris=self.uris,
+            secure=self._secure,
+            host=host,
+            port=port,
+            sock=sock,
+            local_addr=local_addr,
+            family=family,
+            happy_eyeballs_delay=happy_eyeballs_delay,
+            interleave=interleave,
+            all_errors=all_errors,
+            unix=unix,
+            path=path,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            max_redirects=max_redirects,
+            refused=refused,
+        )
+        self._core = core | self._options.core | self._target.core
         self._logger = logger_for(logger, "aiows.client")
         if on_open is not None and not callable(on_open):
             raise TypeError(f"on_open must be callable, got {on_open!r}")
@@ -143,12 +172,25 @@ class Connector:
 
     def _tls(self) -> _core.TLS | None:
         if not self._secure:
-            return None
+            return self._redirect_tls()
         from . import tls
 
         if isinstance(self._ssl, tls.SSLContext):
             return self._ssl._core_tls(server=False)
         return tls.environment_tls()
+
+    def _redirect_tls(self) -> _core.TLS | None:
+        # For a redirect from ws to wss, which is rare: what is wrong with the variables
+        # must not disturb the others.
+        wanted = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+        if not wanted or not self._core["max_redirects"]:
+            return None
+        from . import tls
+
+        try:
+            return tls.environment_tls()
+        except (OSError, ValueError):
+            return None
 
 
 # What no name may hold; the core applies IDNA to the rest.
@@ -209,14 +251,6 @@ def check_uris(uris: Sequence[str]) -> bool:
     if len(secure) > 1:
         raise ValueError("uri holds both ws:// and wss:// URIs, expected one scheme")
     return secure.pop()
-
-
-def _check_port(port: object) -> int:
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"port must be int, got {port!r}")
-    if not 1 <= port <= 65535:
-        raise ValueError(f"port = {port}, expected 1 to 65535")
-    return port
 
 
 def _check_ssl(ssl: object, secure: bool) -> Any:

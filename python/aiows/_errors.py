@@ -58,11 +58,41 @@ def call_error(error: _core.Error) -> Exception:
     return _common_error(error) or _other(error)
 
 
-def open_error(error: _core.Error, uri: str, info: Mapping[str, Any] | None) -> Exception:
-    """Return why a connection could not be opened."""
+def open_error(
+    error: _core.Error,
+    uri: str,
+    info: Mapping[str, Any] | None,
+    *,
+    all_errors: bool = False,
+) -> Exception:
+    """
+    Return why a connection could not be opened.
+
+    With all_errors that is an ExceptionGroup where addresses did not answer. A redirect
+    that could not be followed is the cause of what came of it.
+
+    """
+    if all_errors and info is not None and info["attempts"]:
+        failed = [
+            OSError(number, text) if number else OSError(text)
+            for _, number, text in info["attempts"]
+        ]
+        return ExceptionGroup("create_connection failed", failed)
+    exception = _open_error(error, uri, info)
+    response = response_of(info) if info is not None else None
+    if response is not None and 300 <= response.status_code < 400:
+        if not isinstance(exception, exceptions.InvalidStatus):
+            exception.__cause__ = exceptions.InvalidStatus(response)
+    return exception
+
+
+def _open_error(error: _core.Error, uri: str, info: Mapping[str, Any] | None) -> Exception:
     code = error.code
     if code == _CODES["URI"]:
-        return exceptions.InvalidURI(without_credentials(uri), error.message)
+        uri = without_credentials(uri)
+        if info is not None and info["uri"]:
+            uri = info["uri"]
+        return exceptions.InvalidURI(uri, error.message)
     if code == _CODES["ARGUMENT"] and (refused := _PROXY_URL(error.message)):
         return exceptions.InvalidProxy(*refused.groups())
     if code in (_CODES["ARGUMENT"], _CODES["HEADER"], _CODES["UNSUPPORTED"]):
@@ -97,6 +127,8 @@ def closed_cause(error: _core.Error | None, max_size: int | None) -> Exception |
 
 def _common_error(error: _core.Error) -> Exception | None:
     code = error.code
+    if code == _CODES["TIMEOUT"] and error.os_errno == _errno.ECONNABORTED:
+        return ConnectionAbortedError(error.os_errno, error.message)
     if code in (_CODES["TIMEOUT"], _CODES["KEEPALIVE"]):
         return TimeoutError(error.message)
     if code == _CODES["RESOLVE"]:
@@ -127,6 +159,8 @@ _BEGINNINGS: dict[str, type[Exception]] = {
     "head has more than": exceptions.TooManyHeaders,
     "field line is longer": exceptions.HeaderLineTooLong,
     "head is longer": exceptions.SecurityError,
+    "redirect from wss": exceptions.SecurityError,
+    "more than": exceptions.SecurityError,
     "server chose a": exceptions.NegotiationError,
     "server accepted permessage-deflate": exceptions.NegotiationError,
     "server did not confirm": exceptions.NegotiationError,

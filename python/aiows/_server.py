@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import dataclasses
 import inspect
-import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from types import TracebackType
@@ -17,6 +16,7 @@ from ._control import check_close
 from ._errors import CLOSED, HANDSHAKE, STATE, call_error
 from ._opening import Opening, answer_fields, plain_response
 from ._options import ConnectionOptions, LoggerLike
+from ._targets import path_address
 from .close_codes import CloseCode
 from .connection import Connection, State
 from .exceptions import ConnectionClosed
@@ -70,7 +70,7 @@ class ServerConnection(Connection):
         }
 
     def _address(self, text: str) -> Any:
-        return _path_address(text) if self.server._is_unix else super()._address(text)
+        return path_address(text) if self.server._is_unix else super()._address(text)
 
     def _start_close(self, code: int, reason: str) -> None:
         super()._start_close(code, reason)
@@ -518,8 +518,3 @@ class Server:
 
 async def _await(handler: Handler, connection: ServerConnection) -> None:
     await handler(connection)
-
-
-def _path_address(text: str) -> str | bytes:
-    # As socket.getsockname has it; an abstract name starts with a null character.
-    return b"\0" + os.fsencode(text[1:]) if text.startswith("@") else text

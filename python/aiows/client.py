@@ -11,10 +11,18 @@ from . import _core, _loop
 from ._connector import USER_AGENT, Connector
 from ._errors import open_error, without_credentials
 from ._reconnect import Attempts, backoff, process_exception, run_on_open, try_each
+from ._targets import PathLike, Target, path_address
 from .close_codes import CloseCode
 from .connection import Connection
 
-__all__ = ["USER_AGENT", "ClientConnection", "backoff", "connect", "process_exception"]
+__all__ = [
+    "USER_AGENT",
+    "ClientConnection",
+    "backoff",
+    "connect",
+    "process_exception",
+    "unix_connect",
+]
 
 
 class ClientConnection(Connection):
@@ -30,6 +38,7 @@ class ClientConnection(Connection):
     """
 
     _uri = ""
+    _target: Target
 
     @property
     def uri(self) -> str:
@@ -37,7 +46,11 @@ class ClientConnection(Connection):
         return self._describe()["uri"] or without_credentials(self._uri)
 
     def _open_exception(self, error: _core.Error) -> Exception:
-        return open_error(error, self._uri, self._describe())
+        info = self._describe()
+        return open_error(error, self._uri, info, all_errors=self._target.all_errors)
+
+    def _address(self, text: str) -> Any:
+        return path_address(text) if self._target.is_unix else super()._address(text)
 
 
 class connect(Connector):
@@ -89,6 +102,27 @@ class connect(Connector):
         proxy_server_hostname: Name for TLS instead of an https:// proxy's host.
         host: Connect to this host instead of the URI's.
         port: Connect to this port instead of the URI's.
+        sock: Connect over this socket, a stream that is connected, TCP or Unix. The
+            first await takes it over and closes it, as soon as the core has a
+            duplicate, also when it fails; no other one can use it.
+        local_addr: (host, port) to bind to before connecting; None or 0 for any.
+        family: socket.AF_INET or AF_INET6 for addresses of this family alone.
+            Default socket.AF_UNSPEC.
+        happy_eyeballs_delay: Seconds after which the next address is tried
+            beside one that does not answer (RFC 8305), None to wait until that
+            has failed. Default 0.25.
+        interleave: How many addresses of the first family are tried before
+            families alternate, 0 for the order of the name's addresses. Default
+            1, with happy_eyeballs_delay = None 0.
+        all_errors: Raise an ExceptionGroup of an OSError for each address when
+            none answers, instead of one OSError whose text tells of them.
+        unix: Connect to the Unix socket at path; see unix_connect.
+        path: Of the Unix socket, a null character first for an abstract one.
+        ssl_handshake_timeout: Seconds for the TLS handshake, after which it is a
+            ConnectionAbortedError. Default 60, within open_timeout.
+        ssl_shutdown_timeout: Seconds from the second Close frame until TLS has
+            ended. Default 30, within close_timeout.
+        max_redirects: How many redirects are followed, 0 for none. Default 10.
         open_timeout: Seconds from name resolution to the handshake's end, None
             for no limit. Default 10.
         ping_interval: Seconds between keepalive pings, None for none. Default 20.
@@ -123,10 +157,18 @@ class connect(Connector):
         on_close: Called as ``on_close(connection)`` once the connection has
             ended, in the context of the opening.
 
+    Redirects (status 300, 301, 302, 303, 307, 308 with a Location) are followed
+    within open_timeout. A Location may be relative, or begin with http for ws and
+    https for wss. Credentials of the URI and the header fields Authorization, Cookie,
+    Proxy-Authorization and Host do not go to another scheme, host or port.
+
     Raises:
-        TypeError, ValueError: An argument that cannot be used.
-        InvalidURI: Not a ws or wss URI.
+        TypeError, ValueError: An argument that cannot be used. asyncio's proto and
+            flags are refused. ValueError also for a redirect that sock, or to
+            another origin that unix, host or port stand against.
+        InvalidURI: Not a ws or wss URI; or such a redirect.
         InvalidProxy: Not the URL of a proxy.
+        SecurityError: A redirect from wss to ws, or more than max_redirects.
         OSError: The connection could not be opened; socket.gaierror for the
             name, ssl.SSLError for TLS.
         ProxyError: The proxy refused; InvalidProxyStatus when an http:// or
@@ -210,20 +252,21 @@ class connect(Connector):
         )
 
     async def _connect(self, uri: str) -> ClientConnection:
-        driver = _loop.current()
-        try:
-            options = self._core | self._proxy.core(uri)
-            tls = self._tls()
-            connection = self._new_connection(driver)
-            connection._uri = uri
-            connection._opened = opened = driver.loop.create_future()
+        with self._target.taken() as taken:
+            driver = _loop.current()
             try:
-                driver.core.connect(connection, uri, tls=tls, **options)
-            except _core.Error as error:
-                raise open_error(error, uri, None) from None
-        except BaseException:
-            driver.release()
-            raise
+                options = self._core | self._proxy.core(uri) | taken
+                tls = self._tls()
+                connection = self._new_connection(driver)
+                connection._uri, connection._target = uri, self._target
+                connection._opened = opened = driver.loop.create_future()
+                try:
+                    driver.core.connect(connection, uri, tls=tls, **options)
+                except _core.Error as error:
+                    raise open_error(error, uri, None) from None
+            except BaseException:
+                driver.release()
+                raise
         connection._register()
         try:
             await opened
@@ -233,3 +276,23 @@ class connect(Connector):
         finally:
             connection._opened = None
         return connection
+
+
+def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs: Any) -> connect:
+    """
+    Open a connection over a Unix socket.
+
+    Args:
+        path: Of the socket, a null character first for an abstract one; None
+            with ``sock=``.
+        uri: What the server is told. Default ws://localhost/, or
+            wss://localhost/ with ssl.
+        kwargs: As for connect.
+
+    Raises:
+        TypeError, ValueError, InvalidURI: An argument that cannot be used.
+
+    """
+    if uri is None:
+        uri = "wss://localhost/" if kwargs.get("ssl") else "ws://localhost/"
+    return connect(uri, unix=True, path=path, **kwargs)
