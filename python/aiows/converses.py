@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import socket
 import ssl as _ssl
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeAlias, Unpack
 
 from ._connector import check_uris
 from ._conversation import Conversation, NotText, open_conversation
@@ -29,6 +30,7 @@ from ._reconnect import (
     try_each,
     uri_list,
 )
+from ._targets import HAPPY_EYEBALLS_DELAY, PathLike, Refused
 from .client import USER_AGENT, ClientConnection
 from .close_codes import CloseCode
 from .connection import DataLike
@@ -97,10 +99,12 @@ class AioWebSocket:
         proxy: As for connect. Default None.
         origin, subprotocols, extensions, additional_headers,
         user_agent_header, server_hostname, proxy_ssl, proxy_server_hostname,
-        host, port, ping_interval, ping_timeout, close_timeout, max_queue,
+        host, port, sock, local_addr, family, happy_eyeballs_delay, interleave,
+        all_errors, unix, path, ssl_handshake_timeout, ssl_shutdown_timeout,
+        max_redirects, ping_interval, ping_timeout, close_timeout, max_queue,
         write_limit, logger, process_exception, reconnect_delays,
         create_connection: As for connect. What shapes the request cannot be
-            combined with a list of lines.
+            combined with a list of lines, with which no redirect is followed.
 
     Raises:
         TypeError, ValueError: An argument that cannot be used.
@@ -137,6 +141,17 @@ class AioWebSocket:
         proxy_server_hostname: str | None = None,
         host: str | None = None,
         port: int | None = None,
+        sock: socket.socket | None = None,
+        local_addr: tuple[str | None, int | None] | None = None,
+        family: int = 0,
+        happy_eyeballs_delay: float | None = HAPPY_EYEBALLS_DELAY,
+        interleave: int | None = None,
+        all_errors: bool = False,
+        unix: bool = False,
+        path: PathLike | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        max_redirects: int = 10,
         open_timeout: float | None = None,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
@@ -147,6 +162,7 @@ class AioWebSocket:
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: LoggerLike | None = None,
         create_connection: type[ClientConnection] | None = None,
+        **refused: Unpack[Refused],
     ) -> None:
         self.uri = uri
         self.headers = headers
@@ -183,6 +199,18 @@ class AioWebSocket:
             "proxy_server_hostname": proxy_server_hostname,
             "host": host,
             "port": port,
+            "sock": sock,
+            "local_addr": local_addr,
+            "family": family,
+            "happy_eyeballs_delay": happy_eyeballs_delay,
+            "interleave": interleave,
+            "all_errors": all_errors,
+            "unix": unix,
+            "path": path,
+            "ssl_handshake_timeout": ssl_handshake_timeout,
+            "ssl_shutdown_timeout": ssl_shutdown_timeout,
+            "max_redirects": max_redirects,
+            **refused,
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
             "close_timeout": close_timeout,

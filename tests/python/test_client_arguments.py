@@ -276,4 +276,4 @@ def test_positions_and_defaults_of_aiowebsocket() -> None:
     for name, parameter in inspect.signature(connect).parameters.items():
         if name != "uri":
             assert parameters[name].default == own.get(name, parameter.default), name
-            assert parameters[name].kind is parameter.KEYWORD_ONLY
+            assert parameters[name].kind is parameter.kind is not parameter.POSITIONAL_OR_KEYWORD
