@@ -197,6 +197,9 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 		ProxyEnvironment:    a.strings("proxy_environment", o.proxy_environment, o.n_proxy_environment),
 		ProxyTLS:            a.tls("proxy_tls", o.proxy_tls, false),
 		ProxyServerName:     a.text("proxy_server_name", o.proxy_server_name),
+
+		ProxyTLSHandshakeTimeout: a.milliseconds("proxy_tls_handshake_timeout_ms", o.proxy_tls_handshake_timeout_ms),
+		ProxyTLSShutdownTimeout:  a.milliseconds("proxy_tls_shutdown_timeout_ms", o.proxy_tls_shutdown_timeout_ms),
 	}
 	a.reserved(o.reserved)
 	if out.RawLines != nil {

@@ -33,6 +33,8 @@ const aiows_connect_options default_connect_options = {
 	.happy_eyeballs_delay_ms = 250,
 	.tls_handshake_timeout_ms = 60000,
 	.tls_shutdown_timeout_ms = 30000,
+	.proxy_tls_handshake_timeout_ms = 60000,
+	.proxy_tls_shutdown_timeout_ms = 30000,
 	.max_redirects = 10,
 };
 

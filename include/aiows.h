@@ -444,6 +444,9 @@ typedef struct aiows_connect_options {
 	const char *proxy_server_name; // TLS server name instead of an https proxy's host
 	const char *const *proxy_environment; // NAME=value each, with proxy "env" only; NULL:
 	size_t n_proxy_environment; // the environment that the process started with
+	int64_t proxy_tls_handshake_timeout_ms; // 60000: as tls_handshake_timeout_ms
+	int64_t proxy_tls_shutdown_timeout_ms; // 30000: as tls_shutdown_timeout_ms, with a ws
+	// URI, whose TLS ends at the proxy; with wss nobody waits for an end of the outer TLS
 } aiows_connect_options;
 
 AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t size);

@@ -162,7 +162,8 @@ func openOne(ctx context.Context, o *opening) *handover {
 		Host: p.Host, Port: p.Port, Socket: o.socket, Path: p.UnixPath,
 		LocalHost: p.LocalAddress, LocalPort: p.LocalPort, Family: p.Family,
 		Interleave: p.Interleave, Delay: p.HappyEyeballsDelay, HandshakeTimeout: p.TLSHandshakeTimeout,
-		Proxy: o.proxy, ProxyTLS: p.ProxyTLS, ProxyServerName: p.ProxyServerName, UserAgent: p.UserAgent,
+		Proxy: o.proxy, ProxyTLS: p.ProxyTLS, ProxyServerName: p.ProxyServerName,
+		ProxyHandshakeTimeout: p.ProxyTLSHandshakeTimeout, UserAgent: p.UserAgent,
 	})
 	if err != nil {
 		h := &handover{fd: -1, err: dialError(ctx, err)}
@@ -353,6 +354,9 @@ func (c *Conn) adopt(h *handover, now int64) {
 	if c.role == wire.Server {
 		c.beginHead(now)
 		return
+	}
+	if h.proxyTLS {
+		c.ending.tlsTimeout = c.opened.options.ProxyTLSShutdownTimeout
 	}
 	c.opened = opening{}
 	c.compress(h.deflate)

@@ -135,8 +135,11 @@ type ConnectOptions struct {
 	// names for the URI; nil is the environment that the process started with.
 	Proxy            string
 	ProxyEnvironment []string
-	ProxyTLS         *dial.TLS // for https proxies
-	ProxyServerName  string
+	// For https proxies; the shutdown is that of a ws URI, whose TLS ends there.
+	ProxyTLS                 *dial.TLS
+	ProxyServerName          string
+	ProxyTLSHandshakeTimeout time.Duration // 0: none but OpenTimeout
+	ProxyTLSShutdownTimeout  time.Duration // 0: none but CloseTimeout
 }
 
 // proxyFor returns the way to uri, nil for the direct one.

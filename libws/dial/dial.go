@@ -49,8 +49,10 @@ type Options struct {
 	Proxy *Proxy
 	// ProxyTLS is the context of TLS to an https proxy, nil as for TLS;
 	// ProxyServerName goes before the proxy's host, as ServerName does.
-	ProxyTLS        *TLS
-	ProxyServerName string
+	// ProxyHandshakeTimeout is like HandshakeTimeout.
+	ProxyTLS              *TLS
+	ProxyServerName       string
+	ProxyHandshakeTimeout time.Duration
 	// UserAgent is told to http and https proxies; "" is not.
 	UserAgent string
 	// Nagle leaves TCP_NODELAY off. Small messages then wait for the peer's
@@ -115,6 +117,20 @@ func (o *Options) dial(ctx context.Context) (*Socket, error) {
 	if o.Proxy != nil && o.Socket == nil && o.Path == "" {
 		return o.dialProxy(ctx, host, port, config)
 	}
+	c, err := o.stream(ctx, host, port)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil {
+		return &Socket{Conn: c}, nil
+	}
+	a := NewAdapter(c)
+	return secureWithin(ctx, o.HandshakeTimeout, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
+		host: host, port: port, offer: offer{config: config, client: true}})
+}
+
+// stream is connect with what holds for every socket.
+func (o *Options) stream(ctx context.Context, host string, port int) (net.Conn, error) {
 	c, err := o.connect(ctx, host, port)
 	if err != nil {
 		return nil, err
@@ -125,25 +141,20 @@ func (o *Options) dial(ctx context.Context) (*Socket, error) {
 			return nil, newError(OpConnect, host, port, err)
 		}
 	}
-	if config == nil {
-		return &Socket{Conn: c}, nil
-	}
-	a := NewAdapter(c)
-	return o.secure(ctx, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
-		host: host, port: port, offer: offer{config: config, client: true}})
+	return c, nil
 }
 
-// secure does the TLS handshake with the server.
-func (o *Options) secure(ctx context.Context, s *Socket) (*Socket, error) {
-	if o.HandshakeTimeout == 0 {
+// secureWithin is secure with a time limit of its own, unless it is 0.
+func secureWithin(ctx context.Context, limit time.Duration, s *Socket) (*Socket, error) {
+	if limit == 0 {
 		return secure(ctx, s)
 	}
-	limited, cancel := context.WithTimeout(ctx, o.HandshakeTimeout)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s, err := secure(limited, s)
 	var e *Error
 	if errors.As(err, &e) && limited.Err() != nil && ctx.Err() == nil {
-		e.Errno, e.Limit = syscall.ECONNABORTED, o.HandshakeTimeout
+		e.Errno, e.Limit = syscall.ECONNABORTED, limit
 	}
 	return s, err
 }

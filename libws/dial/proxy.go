@@ -175,7 +175,7 @@ func (o *Options) dialProxy(ctx context.Context, host string, port int, config *
 	}
 	s.TLS, s.ProxyTLS = tls.Client(stream, config), false
 	s.host, s.port, s.proxy, s.offer = host, port, t.Raw, offer{config: config, client: true}
-	return o.secure(ctx, s)
+	return secureWithin(ctx, o.HandshakeTimeout, s)
 }
 
 // open returns a socket that leads to the target.
@@ -223,7 +223,7 @@ func (t *tunnel) openResolved(ctx context.Context) (*Socket, error) {
 
 // openTo connects to the proxy and asks it for host.
 func (t *tunnel) openTo(ctx context.Context, host string) (*Socket, error) {
-	c, err := t.o.connect(ctx, t.Host, t.Port)
+	c, err := t.o.stream(ctx, t.Host, t.Port)
 	if err != nil {
 		return nil, t.about(err)
 	}
@@ -252,7 +252,7 @@ func (t *tunnel) ask(ctx context.Context, s *Socket, host string) error {
 		a := NewAdapter(s.Conn)
 		*s = Socket{Conn: s.Conn, TLS: tls.Client(a, config), Adapter: a, ProxyTLS: true,
 			host: t.Host, port: t.Port, offer: offer{config: config, client: true}}
-		if _, err := secure(ctx, s); err != nil {
+		if _, err := secureWithin(ctx, t.o.ProxyHandshakeTimeout, s); err != nil {
 			return t.about(err)
 		}
 		err = t.connectHTTP(s.TLS)

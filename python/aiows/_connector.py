@@ -67,6 +67,8 @@ class Connector:
         server_hostname: str | None = None,
         proxy_ssl: _ssl.SSLContext | bool | None = None,
         proxy_server_hostname: str | None = None,
+        proxy_ssl_handshake_timeout: float | None = None,
+        proxy_ssl_shutdown_timeout: float | None = None,
         host: str | None = None,
         port: int | None = None,
         sock: socket.socket | None = None,
@@ -103,7 +105,13 @@ class Connector:
         self._reconnect_delays = reconnect_delays
         if create_connection is not None:
             self._connection_class = self._check_connection_class(create_connection)
-        self._proxy = ProxyOptions(proxy, proxy_ssl, proxy_server_hostname)
+        self._proxy = ProxyOptions(
+            proxy,
+            proxy_ssl=proxy_ssl,
+            proxy_server_hostname=proxy_server_hostname,
+            proxy_ssl_handshake_timeout=proxy_ssl_handshake_timeout,
+            proxy_ssl_shutdown_timeout=proxy_ssl_shutdown_timeout,
+        )
         self._ssl = _check_ssl(ssl, self._secure)
         self._options = connection_options(
             ping_interval=ping_interval,
@@ -169,6 +177,12 @@ class Connector:
             name = f"{base.__module__}.{base.__name__}"
             raise TypeError(f"create_connection must be a subclass of {name}, got {value!r}")
         return value
+
+    def _core_options(self, uri: str) -> dict[str, Any]:
+        """Return the core's options for a connection to uri; the environment is read now."""
+        if self._target.is_unix or self._target.sock is not None:
+            return self._core
+        return self._core | self._proxy.core(uri)
 
     def _tls(self) -> _core.TLS | None:
         if not self._secure:

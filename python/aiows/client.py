@@ -89,7 +89,7 @@ class connect(Connector):
             names (wss_proxy, ws_proxy, socks_proxy, https_proxy, http_proxy,
             no_proxy), None through none, a URL through that one: http://,
             https://, socks4://, socks4a://, socks5:// or socks5h://, with
-            user:password@ for credentials.
+            user:password@ for credentials. Beside sock and unix there is none.
         process_exception: For ``async for``: called with the Exception that
             ended an attempt. Returns None to try again, or an exception, the
             same or another, which ends the loop. Default
@@ -100,6 +100,10 @@ class connect(Connector):
         server_hostname: Name for TLS instead of the URI's host.
         proxy_ssl: For an https:// proxy, as ssl is for the server.
         proxy_server_hostname: Name for TLS instead of an https:// proxy's host.
+        proxy_ssl_handshake_timeout: Seconds for the TLS handshake with an
+            https:// proxy. Default 60.
+        proxy_ssl_shutdown_timeout: Seconds for the end of TLS with an https://
+            proxy, where that is all the TLS there is. Default 30.
         host: Connect to this host instead of the URI's.
         port: Connect to this port instead of the URI's.
         sock: Connect over this socket, a stream that is connected, TCP or Unix. The
@@ -255,7 +259,7 @@ class connect(Connector):
         with self._target.taken() as taken:
             driver = _loop.current()
             try:
-                options = self._core | self._proxy.core(uri) | taken
+                options = self._core_options(uri) | taken
                 tls = self._tls()
                 connection = self._new_connection(driver)
                 connection._uri, connection._target = uri, self._target

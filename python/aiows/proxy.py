@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from ._errors import without_credentials
-from ._options import text
+from ._options import milliseconds, text
 from .exceptions import InvalidProxy
 
 __all__ = ["get_proxy"]
@@ -85,14 +85,33 @@ class ProxyOptions:
 
     """
 
-    def __init__(self, proxy: object, proxy_ssl: object, proxy_server_hostname: object) -> None:
+    def __init__(
+        self,
+        proxy: object,
+        *,
+        proxy_ssl: object = None,
+        proxy_server_hostname: object = None,
+        proxy_ssl_handshake_timeout: object = None,
+        proxy_ssl_shutdown_timeout: object = None,
+    ) -> None:
         self._proxy = proxy
         self._ssl = proxy_ssl
-        self._name = proxy_server_hostname
         if proxy_ssl is not None and proxy_ssl is not True:
             _check_ssl(proxy_ssl)
+        self._given: dict[str, object] = {"proxy_ssl": proxy_ssl}
+        self._secure: dict[str, object] = {}  # for an https:// proxy alone
         if proxy_server_hostname is not None:
-            text("proxy_server_hostname", proxy_server_hostname)
+            name = text("proxy_server_hostname", proxy_server_hostname)
+            self._given["proxy_server_hostname"] = name
+            self._secure["proxy_server_name"] = name
+        for name, value in (
+            ("proxy_ssl_handshake_timeout", proxy_ssl_handshake_timeout),
+            ("proxy_ssl_shutdown_timeout", proxy_ssl_shutdown_timeout),
+        ):
+            if value is not None:
+                self._given[name] = value
+                option = f"{name.replace('ssl', 'tls')}_ms"
+                self._secure[option] = milliseconds(name, value, positive=True)
         if proxy is None:
             self._refuse_tls("no proxy")
         elif proxy is not True:
@@ -139,7 +158,7 @@ class ProxyOptions:
         return scheme
 
     def _refuse_tls(self, what: str) -> None:
-        for name, value in (("proxy_ssl", self._ssl), ("proxy_server_hostname", self._name)):
+        for name, value in self._given.items():
             if value is not None:
                 raise ValueError(f"{name} is incompatible with {what}, expected an https:// proxy")
 
@@ -150,7 +169,7 @@ class ProxyOptions:
             handle: Any = self._ssl._core_tls(server=False)
         else:
             handle = tls.environment_tls()
-        return {"proxy_tls": handle, "proxy_server_name": self._name}
+        return {"proxy_tls": handle, **self._secure}
 
 
 def _check_ssl(proxy_ssl: object) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from servers.launch import environment
 from websockets.proxy import get_proxy as their_proxy
 from websockets.uri import parse_uri
 
@@ -51,12 +52,12 @@ ENVIRONMENTS: list[dict[str, str]] = [
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=str)
-async def test_choice(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variables", ENVIRONMENTS, ids=str)
+async def test_choice(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.lower().endswith("_proxy") or name == "REQUEST_METHOD":
             monkeypatch.delenv(name)
-    for name, value in environment.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     for uri in URIS:
         expected = their_proxy(parse_uri(uri))
@@ -110,9 +111,7 @@ async def main():
         print("urllib.request" in sys.modules)
 asyncio.run(main())
 """
-    clean = {
-        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
-    }
+    clean = {n: v for n, v in environment().items() if not n.lower().endswith("_proxy")}
     done = subprocess.run(
         [sys.executable, "-c", program], env=clean, capture_output=True, text=True
     )
