@@ -127,7 +127,9 @@ func (a *arguments) conn(o *C.aiows_conn_options) libws.ConnOptions {
 	}
 	a.reserved(o.reserved)
 	a.reserved(o.reserved2)
+	a.reserved(o.reserved3)
 	return libws.ConnOptions{
+		LogFrames:       a.bool("log_frames", o.log_frames),
 		AutoPong:        a.bool("auto_pong", o.auto_pong),
 		AutoClose:       a.bool("auto_close", o.auto_close),
 		CloseTimeout:    a.milliseconds("close_timeout_ms", o.close_timeout_ms),

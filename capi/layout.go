@@ -53,6 +53,7 @@ var (
 	_ = [1]struct{}{}[C.AIOWS_EV_WRITABLE-libws.EventWritable]
 	_ = [1]struct{}{}[C.AIOWS_EV_REQUEST-libws.EventRequest]
 	_ = [1]struct{}{}[C.AIOWS_EV_GONE-libws.EventGone]
+	_ = [1]struct{}{}[C.AIOWS_EV_LOG-libws.EventLog]
 
 	_ = [1]struct{}{}[C.AIOWS_EVF_FIN-libws.FlagFin]
 	_ = [1]struct{}{}[C.AIOWS_EVF_CLEAN-libws.FlagClean]

@@ -175,8 +175,10 @@ enum {
 	AIOWS_EV_CLOSED = 7,  // the end: code, close_sent, data is the reason, flags
 	AIOWS_EV_WRITABLE = 8, // follows AIOWS_ERR_AGAIN or AIOWS_PENDING exactly once
 	AIOWS_EV_REQUEST = 9, // a client asks a listener for a connection: request
-	AIOWS_EV_GONE = 10    // it left, or its time ran out, unanswered: request; the
+	AIOWS_EV_GONE = 10,   // it left, or its time ran out, unanswered: request; the
 			      // handle stays until aiows_request_free
+	AIOWS_EV_LOG = 11     // a line of log_frames: data, len; code: how many lines before it
+			      // were dropped
 };
 
 enum { AIOWS_TEXT = 1, AIOWS_BINARY = 2 };
@@ -401,6 +403,16 @@ typedef struct aiows_conn_options {
 	uint64_t max_fragment_size;
 	int32_t stream; // 1: messages are told in parts from the first one on, see aiows_conn_stream
 	uint32_t reserved2;
+	// 1: each frame, and the heads of the handshake, are told as LOG events, before what
+	// they are about if aiows_poll gets room for three events or more. A line is text
+	// without a line feed: an arrow (> sent, < received), and
+	//     TEXT 'hello' [5 bytes]
+	//     BINARY 00 01 02 [binary, 3 bytes, continued]
+	// Of a long payload some 75 characters are shown; values of Authorization,
+	// Proxy-Authorization, Cookie and Set-Cookie, and user and password of a URI are
+	// not. 1024 lines wait at most, more are dropped and counted. Default 0.
+	int32_t log_frames;
+	uint32_t reserved3;
 } aiows_conn_options;
 
 AIOWS_API void aiows_conn_options_init(aiows_conn_options *options, size_t size);

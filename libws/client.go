@@ -61,6 +61,7 @@ type handover struct {
 	subprotocol   string
 	extensions    string
 	deflate       *deflate.Agreement
+	requested     bool // the request went out
 	err           *Error
 }
 
@@ -220,6 +221,7 @@ func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, err
 	if _, err := stream.Write(o.request.Bytes); err != nil {
 		return h, sock.Explain(causeOf(stream, err))
 	}
+	h.requested = true
 	parser := handshake.NewResponseParser()
 	buf := make([]byte, headRead)
 	for done := false; !done; {
@@ -333,6 +335,7 @@ func contextError(ctx context.Context, e *Error) *Error {
 // adopt takes over what a goroutine made; the loop lock is held.
 func (c *Conn) adopt(h *handover, now int64) {
 	c.info.adopt(h)
+	c.logHeads(h)
 	if h.err != nil {
 		c.err = h.err
 		c.finish()

@@ -125,14 +125,15 @@ func (c *Conn) writeMessage(op wire.Opcode, flags SendFlags, text []byte) error 
 	h := wire.Header{Fin: true, Opcode: op}
 	c.countSent(text)
 	if c.deflate == nil || flags&SendNoCompress != 0 {
-		return c.writeHeaded(h, text)
+		return c.writeData(h, text)
 	}
 	p := c.deflate.send.Message(text)
 	if p == nil {
-		return c.writeHeaded(h, text)
+		return c.writeData(h, text)
 	}
 	defer p.Release()
 	h.Rsv = rsv1
+	c.logSent(op, true, text, len(p.Bytes()))
 	return c.writeHeaded(h, p.Bytes())
 }
 
@@ -152,14 +153,15 @@ func (c *Conn) writePart(op wire.Opcode, fin bool, flags SendFlags, text []byte)
 		c.writer.packed = c.deflate != nil && flags&SendNoCompress == 0
 	}
 	if !c.writer.packed {
-		return c.writeHeaded(h, text)
+		return c.writeData(h, text)
 	}
 	p := c.deflate.send.Part(text, first, fin)
 	if p == nil {
 		c.writer.packed = false
-		return c.writeHeaded(h, text)
+		return c.writeData(h, text)
 	}
 	defer p.Release()
+	c.logSent(op, fin, text, len(p.Bytes()))
 	if first {
 		h.Rsv = rsv1
 	}
@@ -224,6 +226,7 @@ func (c *Conn) packedMessage(op wire.Opcode, payload []byte, alone bool, b *batc
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
 	}
+	c.logReceived(op, true, data, len(payload), b)
 	c.tellMessage(op, data, flags|FlagFin, b)
 	return true
 }

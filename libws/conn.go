@@ -88,6 +88,7 @@ type Conn struct {
 	bytesReceived atomic.Uint64
 	counters      counters
 	measured      atomic.Pointer[roundTrips]
+	lines         *frameLog // nil: frames are not logged; set before the connection is open
 }
 
 // due is what the host has not been told yet.
@@ -112,6 +113,7 @@ func newConn(l *Loop, role wire.Role, o ConnOptions) *Conn {
 	c.out.mem, c.out.poller, c.out.fd, c.out.nomem = &l.mem, l.poller, -1, &c.outOfMemory
 	c.reader.conn = c
 	c.streams.Store(o.Stream)
+	c.logFrames()
 	return c
 }
 
@@ -316,6 +318,7 @@ func (c *Conn) deliver(now int64, b *batch) {
 }
 
 func (c *Conn) tell(now int64, b *batch) {
+	c.tellLog(b, 0)
 	switch {
 	case c.phase == phaseHead && c.reader.more:
 		c.readHead(now, b)
@@ -369,7 +372,7 @@ func (c *Conn) tell(now int64, b *batch) {
 
 // hasMore reports that the next Poll has to come back without a socket's help.
 func (c *Conn) hasMore() bool {
-	if c.due.open || c.due.writable || c.due.request || c.due.failed {
+	if c.due.open || c.due.writable || c.due.request || c.due.failed || c.lines != nil && c.lines.waiting.Load() {
 		return true
 	}
 	if c.reader.broken != nil && c.phase == phaseOpen {
@@ -412,7 +415,7 @@ func (c *Conn) end(b *batch) {
 	if untold && c.parked.Load() {
 		return
 	}
-	if untold || c.due.open || b.full() {
+	if !c.tellLog(b, 0) || untold || c.due.open || b.full() {
 		c.loop.queue(c)
 		return
 	}

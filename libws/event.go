@@ -14,6 +14,7 @@ const (
 	EventWritable                      // follows CodeAgain or a pending send once
 	EventRequest                       // a client asks a Listener: Request
 	EventGone                          // it left, or its time ran out, unanswered: Request
+	EventLog                           // a line of ConnOptions.LogFrames: Data; Code lines before it were dropped
 )
 
 // Flags of an Event. The values are those of AIOWS_EVF_*.

@@ -54,7 +54,7 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 			}
 			continue
 		}
-		if b.spent() {
+		if b.spent() || !c.logReady(b) {
 			return data
 		}
 		h, n, broken := wire.ParseHeader(data)
@@ -120,6 +120,7 @@ func (c *Conn) wholeMessage(h *wire.Header, payload []byte, b *batch) bool {
 		c.failWire(wire.ErrInvalidUTF8)
 		return false
 	}
+	c.logReceived(h.Opcode, true, payload, unpacked, b)
 	c.tellMessage(h.Opcode, payload, FlagFin, b)
 	return true
 }
@@ -150,7 +151,7 @@ func (c *Conn) beginFrame(h *wire.Header, more int, b *batch) bool {
 		c.failWire(wire.ErrMessageTooBig)
 		return false
 	}
-	r.fin, r.left, r.key, r.pos, r.piece = h.Fin, h.Length, h.Key, 0, 0
+	r.fin, r.left, r.key, r.pos, r.piece, r.begun = h.Fin, h.Length, h.Key, 0, 0, r.have
 	if r.left == 0 {
 		return c.frameDone(b)
 	}
@@ -203,6 +204,7 @@ func (c *Conn) frameDone(b *batch) bool {
 	if r.parted {
 		return c.tellPart(b)
 	}
+	c.logFrame(b)
 	if !r.fin {
 		return true
 	}
@@ -250,6 +252,7 @@ func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batc
 // controlFrame serves a Ping, Pong or Close (RFC 6455 5.5).
 func (c *Conn) controlFrame(op wire.Opcode, payload []byte, b *batch) {
 	served := c.reader.wasServed()
+	c.logReceived(op, true, payload, unpacked, b)
 	switch op {
 	case wire.OpPing:
 		if c.opts.AutoPong && !served {

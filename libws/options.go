@@ -69,6 +69,9 @@ type ConnOptions struct {
 	WriteHigh uint64
 	WriteLow  uint64
 	ReadAhead uint64 // bytes, while the connection is paused or the host does not poll
+	// LogFrames tells each frame, and the heads of the handshake, as EventLog: one line,
+	// payloads shortened, credentials and cookies left out.
+	LogFrames bool
 	// Compression turns permessage-deflate on (RFC 7692), if the peer agrees. Deflate
 	// is what a client offers, in order of preference, or a server accepts; nil: one
 	// Config that asks for nothing.

@@ -101,8 +101,13 @@ func (c *Conn) tellPart(b *batch) bool {
 func (c *Conn) emitPart(payload []byte, flags uint16, b *batch) bool {
 	r := &c.reader
 	last := r.fin && r.left == 0
+	op, packed := wire.OpContinuation, unpacked
+	if r.before == 0 {
+		op = r.kind
+	}
 	r.before += int64(len(payload))
 	if r.packed {
+		packed = len(payload)
 		var ok bool
 		if payload, flags, ok = c.unpackPart(payload, last, b); !ok {
 			return false
@@ -115,6 +120,9 @@ func (c *Conn) emitPart(payload []byte, flags uint16, b *batch) bool {
 		}
 		flags |= FlagFin
 		r.open, r.packed, r.parted = false, false, false
+	}
+	if r.piece >= 0 { // of what is told late the frames were noted
+		c.logReceived(op, last, payload, packed, b)
 	}
 	c.tellMessage(r.kind, payload, flags, b)
 	return true

@@ -45,6 +45,7 @@ type reader struct {
 	inflated  int  // like usual, of the last compressed message inflated
 	fragments uint32
 	fin       bool  // of the frame at hand
+	begun     int   // where its payload begins in message
 	left      int64 // payload bytes of it to come
 	key       uint32
 	pos       int

@@ -198,6 +198,7 @@ func (r *Request) NewConn(o *AcceptOptions, userData uint64) (*Conn, error) {
 	r.answered = true
 	c.opts = o.Conn.consistent()
 	c.streams.Store(c.opts.Stream)
+	c.logFrames()
 	c.userData.Store(userData)
 	c.compress(agreed)
 	c.info.subprotocol, c.info.extensions = o.Subprotocol, extensions
@@ -236,6 +237,11 @@ func (c *Conn) startAccepted() {
 	_ = c.emit(answer, nil)
 	c.wmu.Unlock()
 	now := clock()
+	if c.lines != nil {
+		c.logLine("< ", asked.request.Method+" "+withoutUser(asked.request.Target)+" HTTP/1.1")
+		c.logFields("< ", asked.request.Header)
+		c.logHead("> ", string(answer))
+	}
 	c.becomeOpen(now, asked.rest)
 	if c.tls != nil {
 		c.reader.more = true

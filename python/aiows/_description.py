@@ -140,6 +140,11 @@ class Description:
 
     # For this package
 
+    def _on_log(self, line: str, dropped: int) -> None:
+        if dropped:
+            self.logger.debug("= %d lines are missing, the queue was full", dropped)
+        self.logger.debug("%s", line)
+
     def _describe(self) -> dict[str, Any]:
         # Kept, as the core forgets a connection once its loop has ended.
         if self._info is None:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import dataclasses
 import inspect
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from types import TracebackType
@@ -96,7 +97,14 @@ class ServerConnection(Connection):
         self._end()
 
     def _on_open(self) -> None:
+        if self._base_logger.isEnabledFor(logging.INFO):
+            self.logger.info("connection open")
         self.server._opened(self)
+
+    def _on_closed(self, code: int, reason: str, sent: int, flags: int) -> None:
+        super()._on_closed(code, reason, sent, flags)
+        if self._base_logger.isEnabledFor(logging.INFO):
+            self.logger.info("connection closed")
 
     def _end(self) -> None:
         super()._end()
@@ -437,6 +445,9 @@ class Server:
             self._accept(connection, asked, subprotocol, fields)
             return
         connection._response = response
+        connection.logger.info(
+            "connection rejected (%d %s)", response.status_code, response.reason_phrase
+        )
         try:
             asked.reject(response.status_code, fields, response.body)
         except Exception as error:
@@ -452,6 +463,8 @@ class Server:
     ) -> None:
         core = self._settings.connection.core
         try:
+            if connection._base_logger.isEnabledFor(logging.DEBUG):
+                core = core | {"log_frames": True}
             if fields or subprotocol is not None:
                 asked.accept(connection, subprotocol=subprotocol, headers=fields, **core)
             else:

@@ -341,6 +341,8 @@ class Connection(Description, _core.Connection):
         return rcvd, sent, self._rcvd_then_sent is True if both else None
 
     def _on_open(self) -> None:
+        if self._base_logger.isEnabledFor(logging.DEBUG):
+            self.logger.debug("= connection is OPEN")
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
 
@@ -385,7 +387,7 @@ class Connection(Description, _core.Connection):
         self._rcvd_then_sent = bool(flags & _PEER_FIRST) if both else None
         self._end()
         if self._base_logger.isEnabledFor(logging.DEBUG):
-            self.logger.debug("%s", self._closed_exception())
+            self.logger.debug("= connection is CLOSED: %s", self._closed_exception())
         if self._on_close is not None and self._context is not None:
             # Let go of, as it often refers back to the connection.
             on_close, self._on_close = self._on_close, None

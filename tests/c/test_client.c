@@ -90,6 +90,56 @@ static void pings_are_measured(void)
 	finish(loop);
 }
 
+// next_line waits for a LOG event and copies its line.
+static void next_line(char *line, size_t size)
+{
+	aiows_event event = wait_event(loop, AIOWS_EV_LOG);
+	CHECK(event.len < size);
+	CHECK_INT(event.code, 0);
+	CHECK(event.time_ns > 0);
+	memcpy(line, payload(&event), event.len);
+	line[event.len] = 0;
+}
+
+static void frames_are_logged(void)
+{
+	char line[600];
+	loop = begin();
+	aiows_conn_options conn_options;
+	aiows_conn_options_init(&conn_options, sizeof conn_options);
+	CHECK_INT(conn_options.log_frames, 0);
+	conn_options.log_frames = 1;
+	aiows_header cookie = { "Cookie", "id=secret" };
+	aiows_connect_options options;
+	aiows_connect_options_init(&options, sizeof options);
+	options.conn = &conn_options;
+	options.headers = &cookie;
+	options.n_headers = 1;
+	aiows_conn *conn;
+	CHECK_RC(aiows_connect(loop, uri("/echo"), &options, 1, &conn, NULL), AIOWS_OK);
+	next_line(line, sizeof line);
+	CHECK_TEXT(line, "> GET /echo HTTP/1.1");
+	int hidden = 0, answered = 0;
+	while (!answered) {
+		next_line(line, sizeof line);
+		CHECK(strstr(line, "secret") == NULL);
+		hidden = hidden || strcmp(line, "> Cookie: ***") == 0;
+		answered = strcmp(line, "< HTTP/1.1 101 Switching Protocols") == 0;
+	}
+	CHECK(hidden);
+	wait_event(loop, AIOWS_EV_OPEN);
+	CHECK_RC(aiows_send(conn, AIOWS_TEXT, 0, "hi", 2), AIOWS_OK);
+	do {
+		next_line(line, sizeof line);
+	} while (strncmp(line, "< ", 2) == 0 && strchr(line, ':') != NULL);
+	CHECK_TEXT(line, "> TEXT 'hi' [2 bytes]");
+	expect(AIOWS_TEXT, "hi", 2); // batches of one event: the line follows
+	next_line(line, sizeof line);
+	CHECK_TEXT(line, "< TEXT 'hi' [2 bytes]");
+	close_conn(loop, conn);
+	finish(loop);
+}
+
 static void many_messages_go_at_once(void)
 {
 	enum { N = 1000 };
@@ -544,6 +594,7 @@ static void tls_is_verified(void)
 #define TESTS(X)                                                                                   \
 	X(messages_come_back)                                                                      \
 	X(fragments_become_one_message)                                                            \
+	X(frames_are_logged)                                                                       \
 	X(pings_are_measured)                                                                      \
 	X(many_messages_go_at_once)                                                                \
 	X(pings_are_answered)                                                                      \

@@ -520,6 +520,8 @@ static PyMethodDef connection_methods[] = {
 	{ "_on_failed", hook_nothing, METH_O,
 	  HOOK_DOC("_on_failed", ", error") "It never opened; nothing follows." },
 	{ "_on_ping", hook_nothing, METH_O, HOOK_DOC("_on_ping", ", data") "A Ping came." },
+	{ "_on_log", hook_nothing, METH_VARARGS,
+	  HOOK_DOC("_on_log", ", line, dropped") "A line of log_frames." },
 	{ "_on_pong", hook_nothing, METH_O, HOOK_DOC("_on_pong", ", data") "A Pong came." },
 	{ "_on_closing", hook_nothing, METH_VARARGS,
 	  HOOK_DOC("_on_closing", ", code, reason") "The peer's Close came." },

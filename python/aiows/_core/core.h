@@ -59,6 +59,7 @@ static inline PyObject *call_one(PyObject *function, PyObject *argument)
 	X(_on_failed)                                                                              \
 	X(_on_ping)                                                                                \
 	X(_on_pong)                                                                                \
+	X(_on_log)                                                                                 \
 	X(_on_closing)                                                                             \
 	X(_on_closed)                                                                              \
 	X(_closed_exception)                                                                       \

@@ -155,6 +155,20 @@ static int call_closing_hook(Connection *conn, PyObject *name, const aiows_event
 	return hook_done(conn->loop, conn, result, message);
 }
 
+static int call_log_hook(Connection *conn, const aiows_event *event)
+{
+	PyObject *result = NULL;
+	PyObject *line = text_lenient((const char *)(uintptr_t)event->data, (Py_ssize_t)event->len);
+	PyObject *dropped = PyLong_FromLong(event->code);
+	if (line != NULL && dropped != NULL) {
+		result = PyObject_CallMethodObjArgs((PyObject *)conn, conn->loop->state->s__on_log,
+		                                    line, dropped, NULL);
+	}
+	Py_XDECREF(line);
+	Py_XDECREF(dropped);
+	return hook_done(conn->loop, conn, result, "Exception in a connection's event method");
+}
+
 // deliver calls on_message. What it raises is reported and closes with 1011.
 static int deliver(Connection *conn, const aiows_event *event)
 {
@@ -290,6 +304,9 @@ static int dispatch_event(Loop *self, const aiows_event *event)
 		if (conn->senders != NULL) {
 			result = wake_senders(conn, conn->writable_epoch, can_step(self));
 		}
+		break;
+	case AIOWS_EV_LOG:
+		result = call_log_hook(conn, event);
 		break;
 	case AIOWS_EV_FAILED:
 	case AIOWS_EV_CLOSED:

@@ -273,7 +273,8 @@ PyDoc_STRVAR(accept_doc,
              "accept($self, conn, /, *, subprotocol=..., headers=..., auto_pong=...,\n"
              "       auto_close=..., compression=..., deflate=..., close_timeout_ms=...,\n"
              "       ping_interval_ms=..., ping_timeout_ms=..., max_message_size=...,\n"
-             "       write_high=..., write_low=..., max_fragments=...)\n--\n\n"
+             "       write_high=..., write_low=..., max_fragments=...,\n"
+             "        log_frames=...)\n--\n\n"
              "Answer 101; conn's _on_open follows.\n\n"
              "The options are those of aiows_accept_options and aiows_conn_options; None\n"
              "leaves a default. Raises Error.");

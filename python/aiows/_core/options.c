@@ -24,6 +24,7 @@ const Field conn_fields[] = {
 	FIELD(aiows_conn_options, max_fragment_size, FIELD_UINT64),
 	FIELD(aiows_conn_options, stream, FIELD_BOOL),
 	FIELD(aiows_conn_options, read_ahead, FIELD_UINT64),
+	FIELD(aiows_conn_options, log_frames, FIELD_BOOL),
 	{ NULL, 0, 0, 0 },
 };
 

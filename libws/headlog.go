@@ -1,0 +1,103 @@
+package libws
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"aiows/libws/handshake"
+)
+
+const (
+	hidden = "***"
+	// shownLine is how much of a line of a head is logged.
+	shownLine = 512
+)
+
+// logHeads notes a client's handshake as far as it went.
+func (c *Conn) logHeads(h *handover) {
+	if c.lines == nil || !h.requested {
+		return
+	}
+	c.logHead("> ", string(c.info.request.Bytes))
+	if r := h.response; r != nil {
+		c.logLine("< ", fmt.Sprintf("HTTP/1.1 %d %s", r.Status, r.Reason))
+		c.logFields("< ", r.Header)
+		if len(h.body) > 0 {
+			c.logLine("< ", fmt.Sprintf("[body, %d bytes]", len(h.body)))
+		}
+	}
+}
+
+// logHead notes the lines of a head that was sent.
+func (c *Conn) logHead(arrow, head string) {
+	start, rest, _ := strings.Cut(head, "\r\n")
+	c.logLine(arrow, withoutUser(start))
+	for rest != "" && rest != "\r\n" {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		name, value, _ := strings.Cut(line, ":")
+		c.logFields(arrow, handshake.Header{{Name: name, Value: strings.TrimSpace(value)}})
+	}
+}
+
+func (c *Conn) logFields(arrow string, fields handshake.Header) {
+	for _, f := range fields {
+		c.logLine(arrow, f.Name+": "+fieldShown(f.Name, f.Value))
+	}
+}
+
+func (c *Conn) logLine(arrow, line string) {
+	if len(line) > shownLine {
+		line = line[:shownLine] + "..."
+	}
+	c.lines.add(arrow+quoteText([]byte(line)), clock())
+}
+
+// fieldShown returns the value of a field without what is secret.
+func fieldShown(name, value string) string {
+	switch strings.ToLower(name) {
+	case "authorization", "proxy-authorization", "cookie", "set-cookie":
+		return hidden
+	}
+	return withoutUser(value)
+}
+
+// withoutUser hides user and password of the URIs in text.
+func withoutUser(text string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "://")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("://")
+		end := strings.IndexAny(after, "/?# ")
+		if end < 0 {
+			end = len(after)
+		}
+		if at := strings.LastIndexByte(after[:end], '@'); at >= 0 {
+			b.WriteString(hidden)
+			after = after[at:]
+		}
+		text = after
+	}
+}
+
+// quoteText escapes what is not printable, quotes and backslashes.
+func quoteText(text []byte) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		} else {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		text = text[n:]
+	}
+	return b.String()
+}
