@@ -32,7 +32,7 @@ func explainCertificate(verify *tls.CertificateVerificationError, most int) stri
 		}
 		reason = explainUnknown(cert, certs)
 		// Such as a root of the right name but with another key.
-		if _, hint, ok := strings.Cut(unknown.Error(), " (possibly because of "); ok {
+		if _, hint, ok := strings.Cut(unknown.Error(), " (possibly because of "); ok && strings.HasPrefix(reason, untrusted) {
 			reason = untrusted + " (possibly because of " + strings.ReplaceAll(hint, "x509: ", "")
 		}
 	case errors.As(verify.Err, &invalid):

@@ -7,9 +7,11 @@ A test whose tool is missing is skipped with one line, and fails when CI is "tru
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import resource
 import shutil
+import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PASSWORD = "pa ß"  # of the key that is encrypted
 
 # What each library is for, and the arguments of capi/build.sh around its path. Only the
 # release is built with capi/default.pgo: it compiles every package anew.
@@ -136,6 +139,9 @@ class Peer:
             "AIOWS_WSS": self.wss,
             "AIOWS_CA": str(self.ca),
             "AIOWS_CERT": str(self.cert),
+            "AIOWS_KEY": str(self.ca.with_name("encrypted.pem")),
+            "AIOWS_PASSWORD": PASSWORD,
+            "AIOWS_PIN": hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.ca.read_text())).hexdigest(),
         }
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from c_support import (
     HERE,
+    PASSWORD,
     Builder,
     Peer,
     RunTest,
@@ -62,6 +63,8 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
         ]
     )
     cert.write_text(ca.read_text() + key.read_text())
+    encrypt = ["openssl", "pkcs8", "-topk8", "-passout", f"pass:{PASSWORD}"]
+    checked([*encrypt, "-in", key, "-out", folder / "encrypted.pem"])
     with subprocess.Popen(
         [sys.executable, HERE / "server.py", cert],
         stdin=subprocess.PIPE,
