@@ -35,7 +35,7 @@ class Description:
         _id: uuid.UUID | None
         _info: dict[str, Any] | None
         _logger: logging.LoggerAdapter[Any] | None
-        _max_size: int | None
+        _max_size: tuple[int | None, int | None]
         _request: Request | None
         _response: Response | None
 

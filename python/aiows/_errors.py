@@ -111,13 +111,16 @@ def _open_error(error: _core.Error, uri: str, info: Mapping[str, Any] | None) ->
     return _common_error(error) or _other(error)
 
 
-def closed_cause(error: _core.Error | None, max_size: int | None) -> Exception | None:
+def closed_cause(
+    error: _core.Error | None, max_size: tuple[int | None, int | None]
+) -> Exception | None:
     """Return what made a connection close, None after a clean end."""
     if error is None or error.code == 0:
         return None
     code = error.code
     if code == _CODES["TOO_BIG"]:
-        return exceptions.PayloadTooBig(None, max_size)
+        fragment = "fragment" in error.message
+        return exceptions.PayloadTooBig(None, max_size[1 if fragment else 0])
     if code in (_CODES["PROTOCOL"], UTF8):
         return exceptions.ProtocolError(error.message)
     if code in (_CODES["LOST"], _CODES["ABORTED"], CLOSED) and not error.os_errno:

@@ -29,13 +29,13 @@ class ConnectionOptions:
     Attributes:
         core: Options of the core by its own names.
         max_queue: High and low mark of the queue in messages.
-        max_size: Limit of a message in bytes, None for none.
+        max_size: Limits of a message and of a frame in bytes, None for none.
 
     """
 
     core: dict[str, Any]
     max_queue: tuple[int | None, int | None]
-    max_size: int | None
+    max_size: tuple[int | None, int | None]
 
 
 def connection_options(
@@ -43,7 +43,7 @@ def connection_options(
     ping_interval: float | None,
     ping_timeout: float | None,
     close_timeout: float | None,
-    max_size: int | None,
+    max_size: int | tuple[int | None, int | None] | None,
     max_queue: int | tuple[int | None, int | None] | None,
     write_limit: int | tuple[int, int | None],
     compression: object,
@@ -57,20 +57,19 @@ def connection_options(
         TypeError, ValueError: One of them cannot be used; the text names it.
 
     """
-    size = 0
-    if max_size is not None:
-        size = _integer("max_size", max_size, 1, "a positive number of bytes or None")
+    sizes = _max_size(max_size)
     high, low = _write_limit(write_limit)
     core = {
         "close_timeout_ms": milliseconds("close_timeout", close_timeout),
         "ping_interval_ms": milliseconds("ping_interval", ping_interval, positive=True),
         "ping_timeout_ms": milliseconds("ping_timeout", ping_timeout),
-        "max_message_size": size,
+        "max_message_size": sizes[0] or 0,
+        "max_fragment_size": sizes[1] or 0,
         "write_high": high,
         "write_low": low,
         **compression_options(compression, extensions, server=server),
     }
-    return ConnectionOptions(core, _max_queue(max_queue), max_size)
+    return ConnectionOptions(core, _max_queue(max_queue), sizes)
 
 
 def compression_options(compression: object, extensions: object, *, server: bool) -> dict[str, Any]:
@@ -155,6 +154,20 @@ def _pair(name: str, value: object) -> tuple[Any, Any]:
             raise ValueError(f"{name} = {value!r}, expected (high, low)")
         return value
     return value, None
+
+
+def _max_size(value: object) -> tuple[int | None, int | None]:
+    message, fragment = value, None
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"max_size = {value!r}, expected (message, fragment)")
+        message, fragment = value
+    expected = "a positive number of bytes, None, or (message, fragment)"
+    if message is not None:
+        message = _integer("max_size", message, 1, expected)
+    if fragment is not None:
+        fragment = _integer("max_size", fragment, 1, expected)
+    return message, fragment
 
 
 def _max_queue(value: object) -> tuple[int | None, int | None]:

@@ -97,6 +97,7 @@ class ServerConnection(Connection):
         self._end()
 
     def _on_open(self) -> None:
+        super()._on_open()
         if self._base_logger.isEnabledFor(logging.INFO):
             self.logger.info("connection open")
         self.server._opened(self)

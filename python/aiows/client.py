@@ -140,8 +140,10 @@ class connect(Connector):
             ends, the last error is raised. A success begins anew. Default
             aiows.client.backoff: up to 5 s at random, then 3.1 s growing by
             1.618 up to 90 s.
-        max_size: Bytes of a message, None for no limit; a larger one closes
-            with 1009. Default 1 MiB.
+        max_size: Bytes of a message, None for no limit, or (message, fragment) with
+            a limit for each of its frames; more closes with 1009. With (None,
+            fragment) messages are read frame by frame, as recv_streaming does from
+            its first call. Default 1 MiB.
         max_queue: Messages that are queued before reading stops, or (high,
             low) where it stops and goes on, None for no limit. Default 16 and
             a quarter of it.

@@ -7,16 +7,18 @@ import contextvars
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _core
 from ._control import check_close, control_payload
 from ._description import Description
-from ._errors import call_error
+from ._errors import STATE, call_error
 from ._options import ConnectionOptions, LoggerLike
 from ._stats import ConnectionStats, stats_of
+from ._streaming import Parts, send_parts
 from ._types import Data, DataLike, State
 from .close_codes import Close, CloseCode
 from .exceptions import ConcurrencyError, ConnectionClosedOK
@@ -61,20 +63,29 @@ class Connection(Description, _core.Connection):
     for binary; decode=True makes str and decode=False bytes of either.
     Cancelling is safe: the message stays queued. Raises ConnectionClosed once
     the connection is closed and the queue empty, and ConcurrencyError while
-    another task is receiving.
+    another task is receiving, or recv_streaming is in the middle of a message.
+
+    ``await recv_many(max=None)`` returns a list of all messages that are queued,
+    at most max, as soon as there is one; otherwise it is like recv.
 
     ``await send(message, text=None)`` sends str as text and a bytes-like object
     as binary; text=True or False says otherwise. The whole message is queued at
     once, and goes out even if waiting is cancelled; then it waits while more
     than write_limit is to be sent. Raises ConnectionClosed; TypeError at the
     call for another type; ValueError when text=True and it is not UTF-8.
+    An iterable or asynchronous iterable of str, or of bytes-like objects, is sent
+    as one message with a frame for each item, and an empty one at the end; nothing
+    when it is empty. Other messages wait until it is complete, in order. When the
+    iterable raises, mixes types or send is cancelled, the connection is closed with
+    1011, as nothing may follow half a message; an asynchronous iterable's aclose is
+    awaited.
 
     ``send_nowait(message, text=None)`` does not wait, and any thread may call
     it. Raises WriteLimitExceeded, and queues nothing, when more than
     write_limit is to be sent already.
 
     Attributes:
-        queued: Messages that wait for recv.
+        queued: Messages that wait for recv; frames once recv_streaming was used.
         buffered: Bytes that wait to be sent.
         received_at: When the last message was read from the socket, in
             nanoseconds of time.monotonic_ns.
@@ -91,6 +102,7 @@ class Connection(Description, _core.Connection):
         "_close_waiter",
         "_context",
         "_core_latency",
+        "_cut",
         "_driver",
         "_ended",
         "_error",
@@ -104,9 +116,13 @@ class Connection(Description, _core.Connection):
         "_opened",
         "_pings",
         "_rcvd_then_sent",
+        "_reader",
         "_request",
         "_response",
+        "_sending",
         "_stats",
+        "_streamed",
+        "_unbounded",
     )
 
     def __init__(
@@ -148,6 +164,13 @@ class Connection(Description, _core.Connection):
         self._request: Request | None = None
         self._response: Response | None = None
         self._stats: dict[str, int] = {}
+        # Nothing but a fragment's length bounds what is kept of a message.
+        self._unbounded = options.max_size[0] is None and on_message is None
+        self._unbounded &= options.max_size[1] is not None
+        self._reader: weakref.ref[Parts] | None = None
+        self._streamed = 0
+        self._cut = b""
+        self._sending = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -198,6 +221,30 @@ class Connection(Description, _core.Connection):
             self._abort()
         else:
             await self.close(CloseCode.INTERNAL_ERROR)
+
+    def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
+        """
+        Return an iterator over the fragments of the next message, as they arrive.
+
+        Each is one frame's payload, str for text and bytes for binary, and may be
+        empty; a frame longer than 1 MiB comes in several. A message that came before
+        recv_streaming was first called on this connection is one fragment.
+
+        Cancelling is safe: an iterator that was cancelled or left goes on with the
+        next fragment, or the next recv_streaming does. Until the last fragment is
+        taken, other methods that receive raise ConcurrencyError.
+
+        Args:
+            decode: True makes str and False bytes of fragments of either kind.
+
+        Raises:
+            ConnectionClosed: As recv, also in the middle of a message; and after
+                decode=True met what is not UTF-8, which closes with 1007.
+            ConcurrencyError: Another task is receiving, or another iterator that is
+                in use has begun the message.
+
+        """
+        return Parts(self, decode)
 
     async def send_json(self, value: Any, *, dumps: Callable[[Any], DataLike] = _dumps) -> None:
         """
@@ -293,6 +340,9 @@ class Connection(Description, _core.Connection):
             ProtocolError: A code or reason that may not be sent.
 
         """
+        if self._sending:
+            check_close(code, reason)
+            code, reason = CloseCode.INTERNAL_ERROR, "close during fragmented message"
         self._start_close(code, reason)
         await self.wait_closed()
 
@@ -327,10 +377,17 @@ class Connection(Description, _core.Connection):
 
     # Called by _core
 
+    def _send_parts(self, message: object, text: bool | None) -> Coroutine[Any, Any, None]:
+        return send_parts(self, message, text)
+
     def _map_error(self, error: _core.Error) -> BaseException:
+        if self._sending and error.code == STATE:
+            return ConcurrencyError("a fragmented message is being sent")
         return call_error(error)
 
     def _concurrency_error(self) -> BaseException:
+        if self._streaming:
+            return ConcurrencyError("recv_streaming has begun a message and not ended it")
         return ConcurrencyError("another task is already receiving from this connection")
 
     def _closing_state(self) -> tuple[Close | None, Close | None, bool | None]:
@@ -341,6 +398,8 @@ class Connection(Description, _core.Connection):
         return rcvd, sent, self._rcvd_then_sent is True if both else None
 
     def _on_open(self) -> None:
+        if self._unbounded:
+            self._stream()
         if self._base_logger.isEnabledFor(logging.DEBUG):
             self.logger.debug("= connection is OPEN")
         if self._opened is not None and not self._opened.done():

@@ -160,7 +160,7 @@ class AioWebSocket:
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
         reconnect_delays: Callable[[], Generator[float, None, None]] = backoff,
-        max_size: int | None = 2**26,
+        max_size: int | tuple[int | None, int | None] | None = 2**26,
         max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: LoggerLike | None = None,

@@ -54,6 +54,9 @@ class Session:
     def binary(self, *messages: bytes) -> None:
         self._writer.write(b"".join(frame(BINARY, message) for message in messages))
 
+    def write(self, octets: bytes) -> None:
+        self._writer.write(octets)
+
     def pong(self, payload: bytes) -> None:
         self._writer.write(frame(PONG, payload))
 
@@ -77,6 +80,13 @@ class Session:
         whole = (key * (size // 4 + 1))[:size]
         plain = int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")
         return first & 0x0F, plain.to_bytes(size, "big")
+
+    async def closed(self) -> int:
+        """Return the code of the client's Close, whatever comes before it."""
+        while True:
+            opcode, payload = await self.read()
+            if opcode == CLOSE:
+                return int.from_bytes(payload[:2], "big")
 
 
 class ScriptedServer:

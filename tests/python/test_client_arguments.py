@@ -37,7 +37,7 @@ BOTH: list[tuple[str, Any, type[Exception], str]] = [
     ("max_size", 0, ValueError, "max_size = 0"),
     ("max_size", -1, ValueError, "max_size = -1"),
     ("max_size", 2.5, TypeError, "max_size"),
-    ("max_size", (1, 2), TypeError, "max_size"),
+    ("max_size", (1, "2"), TypeError, "max_size"),
     ("max_size", 2**63, ValueError, "max_size"),
     ("max_queue", 0, ValueError, "max_queue = 0"),
     ("max_queue", "4", TypeError, "max_queue"),

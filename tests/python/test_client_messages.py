@@ -60,7 +60,7 @@ async def test_decode_argument(websockets_server: ServerProcess) -> None:
         assert await ws.recv(decode=True) == "é"
 
 
-@pytest.mark.parametrize("message", [5, None, ["a"], {"a": 1}, object()])
+@pytest.mark.parametrize("message", [5, None, {"a": 1}, object()])
 async def test_wrong_type_raises_at_the_call(
     websockets_server: ServerProcess, message: Any
 ) -> None:

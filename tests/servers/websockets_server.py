@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -74,6 +75,10 @@ async def serve_path(
     elif path == "/fragments":
         await connection.send(pieces(FRAGMENTED_TEXT))
         await connection.send(pieces(FRAGMENTED_BYTES))
+    elif path == "/parts":
+        while True:
+            parts = [repr(part) async for part in connection.recv_streaming()]
+            await connection.send(json.dumps(parts))
     elif path == "/ping":
         await (await connection.ping(query.get("data", "")))
         await connection.send("pong")

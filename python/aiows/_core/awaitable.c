@@ -12,7 +12,13 @@ enum { PHASE_CREATED, PHASE_RUNNING, PHASE_SUSPENDED, PHASE_FINISHED };
 // consumed at once need not hold the peer back.
 enum { QUICK_COMPLETIONS = 64, QUICK_NS = 1000000 };
 
-static const char *const op_names[] = { "recv", "__anext__", "send", "drain" };
+static const char *const op_names[] = { "recv", "__anext__", "recv_many", "_recv_part",
+                                        "send", "drain",     "_take_turn" };
+
+static bool receives(const Awaitable *self)
+{
+	return self->op <= OP_PART;
+}
 
 PyObject *awaitable_new(Connection *conn, int op)
 {
@@ -36,6 +42,7 @@ PyObject *awaitable_new(Connection *conn, int op)
 	self->op = (uint8_t)op;
 	self->phase = PHASE_CREATED;
 	self->decode = -1;
+	self->turn = TURN_NONE;
 	return (PyObject *)self;
 }
 
@@ -50,11 +57,42 @@ static void drop_waiter(Awaitable *self)
 	}
 }
 
+// end_turn lets the next one send.
+void end_turn(Connection *conn)
+{
+	conn->turns--;
+	if (conn->turns == 0 || conn->status == AIOWS_CLOSED) { // that woke them all
+		return;
+	}
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	if (wake_turn(conn) < 0) {
+		PyErr_WriteUnraisable((PyObject *)conn);
+	}
+	PyErr_Restore(type, value, traceback);
+}
+
+// leave_turn gives up the turn, or its place among those that wait for it.
+static void leave_turn(Awaitable *self)
+{
+	bool taken = self->turn == TURN_TAKEN ||
+	             (self->waiter != NULL && self->waiter->status == WAITER_DONE);
+	self->turn = TURN_NONE;
+	if (taken) {
+		end_turn(self->conn);
+	} else {
+		self->conn->turns--;
+	}
+}
+
 // finish ends the awaitable and returns its connection, which the caller owns.
 static Connection *finish(Awaitable *self)
 {
 	Connection *conn = self->conn;
 	self->phase = PHASE_FINISHED;
+	if (self->turn != TURN_NONE) {
+		leave_turn(self);
+	}
 	if (self->waiter != NULL) {
 		drop_waiter(self);
 	}
@@ -130,7 +168,7 @@ static PySendResult give_turn(Awaitable *self, PyObject **result)
 		return finish_with(self, NULL, result);
 	}
 	waiter->status = WAITER_DONE;
-	if (self->op <= OP_NEXT) {
+	if (receives(self)) {
 		self->conn->receiver = self;
 	}
 	return suspend(self, waiter, result);
@@ -180,17 +218,64 @@ static PyObject *convert(PyObject *message, int decode)
 	return converted;
 }
 
+// next_many returns a list of all whole messages that are queued, up to most. NULL
+// without an exception: there is none.
+static PyObject *next_many(Connection *conn, uint32_t most)
+{
+	PyObject *list = NULL;
+	for (uint32_t n = 0; n < most; n++) {
+		PyObject *message = message_next(conn);
+		if (message == NULL) {
+			break;
+		}
+		if (list == NULL && (list = PyList_New(0)) == NULL) {
+			Py_DECREF(message);
+			return NULL;
+		}
+		int appended = PyList_Append(list, message);
+		Py_DECREF(message);
+		if (appended < 0) {
+			break;
+		}
+	}
+	if (PyErr_Occurred()) {
+		Py_CLEAR(list);
+	}
+	return list;
+}
+
+// next returns what a receiver is to have. NULL without an exception: nothing yet.
+static PyObject *next(Awaitable *self)
+{
+	Connection *conn = self->conn;
+	switch (self->op) {
+	case OP_MANY:
+		return next_many(conn, self->most);
+	case OP_PART:
+		return conn->count > 0 || conn->parts != NULL ? part_next(conn) : NULL;
+	default:
+		return convert(message_next(conn), self->decode);
+	}
+}
+
 static PySendResult receive(Awaitable *self, bool first, PyObject **result)
 {
 	Connection *conn = self->conn;
 	if (conn->receiver != NULL && conn->receiver != self) {
 		return finish_concurrency(self, result);
 	}
-	if (conn->count > 0) {
+	if (conn->streaming && self->op != OP_PART &&
+	    (conn->count > 0 || conn->status != AIOWS_CLOSED)) {
+		return finish_concurrency(self, result);
+	}
+	if (conn->count > 0 || (conn->parts != NULL && self->op == OP_PART)) {
 		if (first && is_due(conn, 0)) {
 			return give_turn(self, result);
 		}
-		return finish_with(self, convert(queue_pop(conn), self->decode), result);
+		PyObject *value = next(self);
+		if (value != NULL || PyErr_Occurred()) {
+			return finish_with(self, value, result);
+		}
 	}
 	if (conn->status == AIOWS_CLOSED) {
 		return finish_closed(self, result);
@@ -208,15 +293,42 @@ static PySendResult receive(Awaitable *self, bool first, PyObject **result)
 	return suspend(self, waiter, result);
 }
 
+static PySendResult await_turn(Awaitable *self, PyObject **result)
+{
+	self->turn = TURN_AWAITED;
+	self->conn->turns++;
+	return suspend_sender(self, EPOCH_TURN, result);
+}
+
+// turn_first takes the turn for whoever awaits, who gives it back by end_turn.
+static PySendResult turn_first(Awaitable *self, PyObject **result)
+{
+	Connection *conn = self->conn;
+	if (conn->status == AIOWS_CLOSED) {
+		return finish_closed(self, result);
+	}
+	if (conn->turns > 0) {
+		return await_turn(self, result);
+	}
+	conn->turns++;
+	return finish_with(self, Py_NewRef(Py_None), result);
+}
+
 static PySendResult send_first(Awaitable *self, PyObject **result)
 {
 	Connection *conn = self->conn;
 	if (conn->status == AIOWS_CLOSED) {
 		return finish_closed(self, result);
 	}
+	if (conn->turns > 0 && self->turn != TURN_TAKEN) {
+		return await_turn(self, result);
+	}
 	uint64_t epoch = conn->writable_epoch;
 	size_t len;
 	int code = send_message(conn, self->payload, self->kind, AIOWS_FORCE, &len);
+	if (self->turn != TURN_NONE) {
+		leave_turn(self);
+	}
 	if (code == AIOWS_OK) {
 		if (is_due(conn, len)) {
 			Py_CLEAR(self->payload);
@@ -280,12 +392,18 @@ static PySendResult resume(Awaitable *self, PyObject **result)
 	self->waiter = NULL;
 	waiter->entered = true;
 	waiter_recycle(waiter);
-	if (self->op <= OP_NEXT) {
+	if (receives(self)) {
 		return receive(self, false, result);
 	}
 	if (self->conn->status == AIOWS_CLOSED) {
 		return finish_closed(self, result);
 	}
+	if (self->turn == TURN_AWAITED && self->op == OP_SEND) {
+		self->turn = TURN_TAKEN;
+		self->phase = PHASE_RUNNING;
+		return send_first(self, result);
+	}
+	self->turn = TURN_NONE; // OP_TURN: it is the caller's
 	return finish_with(self, Py_NewRef(Py_None), result);
 }
 
@@ -313,10 +431,12 @@ static PySendResult awaitable_am_send(PyObject *op, PyObject *value, PyObject **
 	if (library_forked) { // nothing would wake a receiver
 		return finish_code(self, AIOWS_ERR_FORKED, result);
 	}
-	if (self->op <= OP_NEXT) {
+	if (receives(self)) {
 		return receive(self, true, result);
 	}
-	return self->op == OP_SEND ? send_first(self, result) : drain_first(self, result);
+	return self->op == OP_SEND   ? send_first(self, result)
+	       : self->op == OP_TURN ? turn_first(self, result)
+	                             : drain_first(self, result);
 }
 
 // --- the methods of a coroutine
@@ -337,8 +457,10 @@ static PyObject *step(PyObject *op, PyObject *value, bool is_next)
 		if (!is_next) { // __next__ says the same by returning nothing
 			PyErr_SetNone(PyExc_StopIteration);
 		}
+	} else if (PyTuple_Check(result)) { // which would be taken for several arguments
+		raise_object(call_one(PyExc_StopIteration, result));
 	} else {
-		PyErr_SetObject(PyExc_StopIteration, result); // str or bytes: taken as it is
+		PyErr_SetObject(PyExc_StopIteration, result);
 	}
 	Py_DECREF(result);
 	return NULL;
@@ -485,6 +607,9 @@ static void awaitable_dealloc(PyObject *op)
 	if (self->conn != NULL) {
 		if (self->conn->receiver == self) {
 			self->conn->receiver = NULL;
+		}
+		if (self->turn != TURN_NONE) {
+			leave_turn(self);
 		}
 		drop_waiter(self);
 		Py_CLEAR(self->conn);

@@ -90,6 +90,71 @@ static PyObject *connection_recv(PyObject *op, PyObject *const *args, Py_ssize_t
 	return awaitable;
 }
 
+PyDoc_STRVAR(recv_many_doc,
+             "recv_many($self, /, max=None)\n--\n\n"
+             "Return a list of the messages that are queued, at most max, once there is one.\n\n"
+             "Cancelling is safe: the messages stay queued. Raises as recv().");
+
+static PyObject *connection_recv_many(PyObject *op, PyObject *const *args, Py_ssize_t n,
+                                      PyObject *names)
+{
+	Connection *self = (Connection *)op;
+	PyObject *unused, *value = Py_None;
+	if (!was_made(self) || two_arguments(args, n, names, NULL, "max", &unused, &value) < 0) {
+		return NULL;
+	}
+	uint32_t most = UINT32_MAX;
+	if (value != Py_None) {
+		long long number = PyLong_AsLongLong(value);
+		if (number == -1 && PyErr_Occurred()) {
+			return NULL;
+		}
+		if (number < 1) {
+			PyErr_Format(PyExc_ValueError,
+			             "max = %R, expected a positive number of messages or None",
+			             value);
+			return NULL;
+		}
+		most = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+	}
+	PyObject *awaitable = awaitable_new(self, OP_MANY);
+	if (awaitable != NULL) {
+		((Awaitable *)awaitable)->most = most;
+	}
+	return awaitable;
+}
+
+PyDoc_STRVAR(recv_part_doc,
+             "_recv_part($self, /)\n--\n\n"
+             "Return (data, fin, text) of the next part of a message: bytes, or of a whole\n"
+             "message what recv() returns.");
+
+static PyObject *connection_recv_part(PyObject *op, PyObject *unused UNUSED)
+{
+	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_PART) : NULL;
+}
+
+PyDoc_STRVAR(stream_doc, "_stream($self, /)\n--\n\nHave messages come in parts from now on.");
+
+static PyObject *connection_stream(PyObject *op, PyObject *unused UNUSED)
+{
+	Connection *self = (Connection *)op;
+	if (!was_made(self)) {
+		return NULL;
+	}
+	if (!self->streams && self->handle != NULL && self->on_message == NULL) {
+		int32_t code;
+		Py_BEGIN_ALLOW_THREADS code = lib.conn_stream(self->handle, 1);
+		Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED)
+		{
+			raise_conn_error(self, code);
+			return NULL;
+		}
+		self->streams = true;
+	}
+	Py_RETURN_NONE;
+}
+
 static PyObject *connection_anext(PyObject *op)
 {
 	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_NEXT) : NULL;
@@ -97,7 +162,8 @@ static PyObject *connection_anext(PyObject *op)
 
 PyDoc_STRVAR(send_doc,
              "send($self, /, message, text=None)\n--\n\n"
-             "Send a message: str as TEXT, a bytes-like object as BINARY; text overrides.\n\n"
+             "Send a message: str as TEXT, a bytes-like object as BINARY; text overrides.\n"
+             "What is neither goes to _send_parts().\n\n"
              "The whole message is queued at the first step and goes out even when the await\n"
              "is cancelled; then it waits while more than write_high bytes are pending.");
 
@@ -108,6 +174,11 @@ static PyObject *connection_send(PyObject *op, PyObject *const *args, Py_ssize_t
 	if (!was_made(self) ||
 	    two_arguments(args, n, names, "message", "text", &message, &text) < 0) {
 		return NULL;
+	}
+	if (!PyUnicode_Check(message) && !PyBytes_Check(message) &&
+	    !PyObject_CheckBuffer(message)) {
+		return PyObject_CallMethodObjArgs(op, self->state->s__send_parts, message, text,
+		                                  NULL);
 	}
 	int kind = message_kind(message, text);
 	if (kind < 0) {
@@ -192,6 +263,32 @@ PyDoc_STRVAR(drain_doc, "drain($self, /)\n--\n\n"
 static PyObject *connection_drain(PyObject *op, PyObject *unused UNUSED)
 {
 	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_DRAIN) : NULL;
+}
+
+PyDoc_STRVAR(take_turn_doc,
+             "_take_turn($self, /)\n--\n\n"
+             "Wait until no other message is being sent in parts. send() waits from\n"
+             "then on until _end_turn().");
+
+static PyObject *connection_take_turn(PyObject *op, PyObject *unused UNUSED)
+{
+	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_TURN) : NULL;
+}
+
+PyDoc_STRVAR(end_turn_doc, "_end_turn($self, /)\n--\n\nLet the next one send.");
+
+static PyObject *connection_end_turn(PyObject *op, PyObject *unused UNUSED)
+{
+	Connection *self = (Connection *)op;
+	if (!was_made(self)) {
+		return NULL;
+	}
+	if (self->turns == 0) {
+		PyErr_SetString(PyExc_RuntimeError, "_end_turn() without _take_turn()");
+		return NULL;
+	}
+	end_turn(self);
+	Py_RETURN_NONE;
 }
 
 // --- control
@@ -341,7 +438,21 @@ static PyObject *get_paused(PyObject *op, void *closure UNUSED)
 	return PyBool_FromLong(((Connection *)op)->paused);
 }
 
+static PyObject *get_streaming(PyObject *op, void *closure UNUSED)
+{
+	return PyBool_FromLong(((Connection *)op)->streaming);
+}
+
 // --- what subclasses replace
+
+static PyObject *hook_send_parts(PyObject *op UNUSED, PyObject *args)
+{
+	PyObject *message, *text;
+	if (PyArg_ParseTuple(args, "OO:_send_parts", &message, &text)) {
+		message_kind(message, text); // raises
+	}
+	return NULL;
+}
 
 static PyObject *hook_nothing(PyObject *op UNUSED, PyObject *unused UNUSED)
 {
@@ -445,6 +556,7 @@ static int connection_traverse(PyObject *op, visitproc visit, void *arg)
 	for (Waiter *waiter = self->senders; waiter != NULL; waiter = waiter->next) {
 		Py_VISIT((PyObject *)waiter);
 	}
+	Py_VISIT(self->parts);
 	Py_VISIT(self->on_message);
 	Py_VISIT(self->run);
 	Py_VISIT(self->last_info);
@@ -463,6 +575,7 @@ static int connection_clear(PyObject *op)
 	while (self->senders != NULL) {
 		waiter_detach(self->senders);
 	}
+	Py_CLEAR(self->parts);
 	Py_CLEAR(self->on_message);
 	Py_CLEAR(self->run);
 	Py_CLEAR(self->last_info);
@@ -502,6 +615,12 @@ static void connection_dealloc(PyObject *op)
 static PyMethodDef connection_methods[] = {
 	{ "recv", (PyCFunction)(void (*)(void))connection_recv, METH_FASTCALL | METH_KEYWORDS,
 	  recv_doc },
+	{ "recv_many", (PyCFunction)(void (*)(void))connection_recv_many,
+	  METH_FASTCALL | METH_KEYWORDS, recv_many_doc },
+	{ "_recv_part", connection_recv_part, METH_NOARGS, recv_part_doc },
+	{ "_stream", connection_stream, METH_NOARGS, stream_doc },
+	{ "_take_turn", connection_take_turn, METH_NOARGS, take_turn_doc },
+	{ "_end_turn", connection_end_turn, METH_NOARGS, end_turn_doc },
 	{ "send", (PyCFunction)(void (*)(void))connection_send, METH_FASTCALL | METH_KEYWORDS,
 	  send_doc },
 	{ "send_nowait", (PyCFunction)(void (*)(void))connection_send_nowait,
@@ -528,6 +647,8 @@ static PyMethodDef connection_methods[] = {
 	{ "_on_closed", hook_nothing, METH_VARARGS,
 	  HOOK_DOC("_on_closed",
 	           ", code, reason, sent, flags") "It ended; receivers that wait are woken next." },
+	{ "_send_parts", hook_send_parts, METH_VARARGS,
+	  HOOK_DOC("_send_parts", ", message, text") "What send() returns for an iterable." },
 	{ "_closed_exception", hook_closed_exception, METH_NOARGS,
 	  HOOK_DOC("_closed_exception", "") "A fresh exception for a closed connection." },
 	{ "_concurrency_error", hook_concurrency_error, METH_NOARGS,
@@ -543,6 +664,8 @@ static PyGetSetDef connection_getset[] = {
 	{ "buffered", get_buffered, NULL, "Bytes accepted and not yet written.", NULL },
 	{ "received_at", get_received_at, NULL,
 	  "CLOCK_MONOTONIC ns of the socket read of the last message returned.", NULL },
+	{ "_streaming", get_streaming, NULL,
+	  "Whether a message was begun by _recv_part() and not ended.", NULL },
 	{ "paused", get_paused, NULL, "Whether the queue holds the peer back.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -64,6 +64,7 @@ static inline PyObject *call_one(PyObject *function, PyObject *argument)
 	X(_on_closed)                                                                              \
 	X(_closed_exception)                                                                       \
 	X(_concurrency_error)                                                                      \
+	X(_send_parts)                                                                             \
 	X(_map_error)
 
 // State is what one module object owns.
@@ -145,7 +146,12 @@ typedef struct Message {
 		int64_t time_ns;
 		const aiows_event *event;
 	} from;
+	uint8_t part; // PART_*
+	uint8_t kind; // of a part: AIOWS_TEXT or AIOWS_BINARY
 } Message;
+
+// What a Message is: a whole message, a part that others follow, the last part.
+enum { PART_NONE, PART_MORE, PART_LAST };
 
 // The order follows use: what each message touches comes first.
 struct Connection {
@@ -161,6 +167,10 @@ struct Connection {
 	bool text_as_bytes;
 	bool muted; // on_message failed, or a message was lost: the rest is dropped
 	bool listed; // in loop->with_raw
+	bool parted; // the newest message that was queued is a part that others follow
+	bool streaming; // parts of the message at the front were handed out alone
+	bool streams; // parts were asked for
+	uint8_t parts_kind;
 	uint32_t count; // of messages in the ring
 	uint32_t raw; // of those that are not objects yet, the newest ones
 	uint32_t head;
@@ -172,6 +182,8 @@ struct Connection {
 	uint32_t high; // pause above it; UINT32_MAX: never
 	uint32_t low; // resume at or below it
 	uint64_t writable_epoch; // WRITABLE events dispatched
+	PyObject *parts; // list of bytes: of a message that was not complete for recv, or NULL
+	uint32_t turns; // of whoever sends a message in parts, and of the sends that wait
 	Waiter *senders; // attached waiters of send and drain, oldest first
 	Waiter *last_sender;
 	PyObject *run; // run of the context captured for on_message
@@ -184,7 +196,11 @@ struct Connection {
 	Connection *next;
 };
 
-enum { OP_RECV, OP_NEXT, OP_SEND, OP_DRAIN };
+// Those up to OP_PART receive.
+enum { OP_RECV, OP_NEXT, OP_MANY, OP_PART, OP_SEND, OP_DRAIN, OP_TURN };
+
+// Of an awaitable that needs the turn to send: it waits for it, or has it.
+enum { TURN_NONE, TURN_AWAITED, TURN_TAKEN };
 
 struct Awaitable {
 	PyObject ob_base;
@@ -195,6 +211,8 @@ struct Awaitable {
 	uint8_t phase;
 	uint8_t kind; // OP_SEND: AIOWS_TEXT or AIOWS_BINARY
 	int8_t decode; // OP_RECV: 1, 0, or -1: as it came
+	uint8_t turn; // TURN_*
+	uint32_t most; // OP_MANY: messages
 };
 
 // Waiter is the future that a task awaits: it has one callback, which the reader
@@ -202,6 +220,7 @@ struct Awaitable {
 enum { WAITER_PENDING, WAITER_DONE, WAITER_CANCELLED };
 enum { PLACE_NONE, PLACE_RECEIVER, PLACE_SENDER };
 
+#define EPOCH_TURN (UINT64_MAX - 2) // of a waiter that wake_turn wakes
 #define EPOCH_CLOSED (UINT64_MAX - 1) // of a waiter that only CLOSED wakes
 #define EPOCH_ALL UINT64_MAX // wakes every one
 
@@ -328,10 +347,13 @@ int report_exception(Loop *loop, PyObject *subject, const char *message);
 extern PyType_Spec connection_spec;
 
 // --- message.c
-PyObject *message_new(Connection *conn, const aiows_event *event);
+PyObject *message_new(Connection *conn, const aiows_event *event, int part);
 int queue_message(Connection *conn, const aiows_event *event);
 void queue_convert(Loop *loop); // the messages that point into the batch in hand
 PyObject *queue_pop(Connection *conn);
+// message_next returns the next whole message. NULL without an exception: there is none.
+PyObject *message_next(Connection *conn);
+PyObject *part_next(Connection *conn); // (data, fin, text) of the next part; one is there
 
 // Payload is the bytes of a str or bytes-like object, in place.
 typedef struct Payload {
@@ -352,6 +374,7 @@ int send_message(Connection *conn, PyObject *payload, int kind, uint32_t flags, 
 // --- awaitable.c
 extern PyType_Spec awaitable_spec;
 PyObject *awaitable_new(Connection *conn, int op);
+void end_turn(Connection *conn);
 
 // --- waiter.c
 extern PyType_Spec waiter_spec;
@@ -363,6 +386,7 @@ void waiter_recycle(Waiter *waiter); // steals
 int waiter_wake(Waiter *waiter, bool step);
 int wake_receiver(Connection *conn, bool step);
 int wake_senders(Connection *conn, uint64_t epoch, bool step);
+int wake_turn(Connection *conn); // the oldest of those that wait for it
 
 // --- listener.c
 extern PyType_Spec listener_spec;

@@ -286,7 +286,7 @@ PyDoc_STRVAR(connect_doc,
              "        compression=..., deflate=..., close_timeout_ms=...,\n"
              "        ping_interval_ms=..., ping_timeout_ms=..., max_message_size=...,\n"
              "        write_high=..., write_low=..., max_fragments=...,\n"
-             "        log_frames=...)\n--\n\n"
+             "        log_frames=..., max_fragment_size=..., stream=...)\n--\n\n"
              "Start to open conn; its _on_open or _on_failed follows.\n\n"
              "The options are those of aiows_connect_options and aiows_conn_options; None\n"
              "leaves a default. Raises Error, and then no hook is called.");

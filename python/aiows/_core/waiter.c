@@ -193,6 +193,15 @@ int wake_senders(Connection *conn, uint64_t epoch, bool step)
 	return result;
 }
 
+int wake_turn(Connection *conn)
+{
+	Waiter *waiter = conn->senders;
+	while (waiter != NULL && waiter->epoch != EPOCH_TURN) {
+		waiter = waiter->next;
+	}
+	return waiter != NULL ? waiter_wake(waiter_take(waiter), false) : 0;
+}
+
 // --- the methods that tasks call
 
 static bool is_context(Waiter *self, PyObject *names)
