@@ -44,7 +44,7 @@ func (o *Options) connect(ctx context.Context, host string, port int) (net.Conn,
 		return c, nil
 	}
 	err = failed[0].Err
-	if ctx.Err() != nil { // an earlier failure is not why nothing answered
+	if over(ctx) { // an earlier failure is not why nothing answered
 		err = failed[len(failed)-1].Err
 	}
 	e := newError(OpConnect, host, port, err)
@@ -140,7 +140,7 @@ func (o *Options) race(ctx context.Context, addresses []netip.Addr, port int, lo
 	started, running := 0, 0
 	var won net.Conn
 	for {
-		if won == nil && ctx.Err() == nil && started < len(addresses) || started == 0 {
+		if won == nil && !over(ctx) && started < len(addresses) || started == 0 {
 			index, to := started, netip.AddrPortFrom(addresses[started], uint16(port))
 			started++
 			running++
@@ -170,10 +170,16 @@ func (o *Options) race(ctx context.Context, addresses []netip.Addr, port int, lo
 			}
 		}
 		// Who lost is waited for, so that no descriptor outlives the call.
-		if running == 0 && (won != nil || started == len(addresses) || ctx.Err() != nil) {
+		if running == 0 && (won != nil || started == len(addresses) || over(ctx)) {
 			return won, failed[:started]
 		}
 	}
+}
+
+// over reports whether ctx has ended, also when only its deadline knows yet.
+func over(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }
 
 func (o *Options) dialAddress(ctx context.Context, to netip.AddrPort, locals []netip.Addr) (net.Conn, error) {
