@@ -14,6 +14,8 @@ Prints its ports, ws and wss, as JSON. What a connection does follows its path:
     /fate?name tells how that went: "alive", or "gave up"
     /drop      closes the socket without a Close frame
     /missing   answers 404 with a body
+    /redirect?location
+               answers 302
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from urllib.parse import unquote
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -112,8 +115,12 @@ async def handler(ws: ServerConnection) -> None:
 
 
 def refuse(ws: ServerConnection, request: Request) -> Response | None:
-    if request.path.partition("?")[0] in PATHS:
+    path, _, query = request.path.partition("?")
+    if path in PATHS:
         return None
+    if path == "/redirect":
+        fields = Headers({"Location": unquote(query), "Content-Length": "0"})
+        return Response(http.HTTPStatus.FOUND.value, "Found", fields, b"")
     fields = Headers({"X-Reason": "no such path", "Content-Length": "7"})
     return Response(http.HTTPStatus.NOT_FOUND.value, "Not Found", fields, b"nothing")
 
