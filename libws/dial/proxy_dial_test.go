@@ -131,6 +131,8 @@ func TestProxyRefusals(t *testing.T) {
 		{"http://", "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: basic\r\nContent-Length: 0\r\n\r\n", "answered 407 Proxy Authentication Required: credentials are wanted, expected user:password@ in the proxy URL"},
 		{"http://u:secret@", "HTTP/1.1 407 No\r\nProxy-Authenticate: Digest x=y, Basic realm=x\r\n\r\n", "answered 407 No: the credentials were refused"},
 		{"http://u:secret@", "HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\n\r\n", "answered 407 No: it wants Negotiate, expected Basic"},
+		{"http://u:secret@", "HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n", "answered 401 Unauthorized: the credentials were refused"},
+		{"http://", "HTTP/1.0 401 Unauthorized\r\n\r\n", "answered 401 Unauthorized ("},
 		{"http://", "HTTP/1.1 502\r\n\r\n", "answered 502 (CONNECT h.test:81)"},
 		{"http://", "HTTP/1.1 403 a\xff\u202eb\r\n\r\n", `answered 403 a\xff\u202eb (`},
 		{"http://", "HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n", "answered 302 Found"},

@@ -18,14 +18,15 @@ type ProxyStatusError struct {
 	sent     bool   // credentials
 }
 
-// Error gives status and reason, and for 407 what became of the credentials.
+// Error gives status and reason, and for 407 what became of the credentials. There are
+// proxies that answer 401 to wrong ones.
 func (e *ProxyStatusError) Error() string {
 	r := e.Response
 	text := strconv.Itoa(r.Status)
 	if r.Reason != "" {
 		text += " " + quoteless(r.Reason)
 	}
-	if r.Status != 407 {
+	if r.Status != 407 && !(r.Status == 401 && e.sent) {
 		return text
 	}
 	schemes := r.Header.Values("Proxy-Authenticate")
