@@ -15,7 +15,7 @@ MESSAGES ?= 5
 PARALLEL ?= -n 4 --dist worksteal
 
 DEBIAN_BUILD := make gcc libc6-dev python3-dev python3-venv
-DEBIAN_TEST := chromium g++ microsocks openssl procps tinyproxy tmux valgrind
+DEBIAN_TEST := chromium g++ iproute2 microsocks openssl procps tinyproxy tmux valgrind
 
 PY := .venv/bin/python
 BIN := .cache/bin

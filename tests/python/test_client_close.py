@@ -13,11 +13,13 @@ from servers.launch import ServerProcess
 
 from aiows import (
     Close,
+    ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     PayloadTooBig,
     ProtocolError,
     State,
+    WriteLimitExceeded,
     connect,
 )
 from scripted import TEXT, ScriptedServer
@@ -161,6 +163,49 @@ async def test_close_timeout_of_nothing(raw_server: ServerProcess) -> None:
     async with connect(raw_server.uri("/deaf"), close_timeout=0) as ws:
         pass
     assert ws.close_code == 1006
+
+
+async def closed_beside(uri: str, how: str) -> None:
+    messages = 0
+
+    def on_message(ws: Any, message: Any) -> None:
+        nonlocal messages
+        messages += 1
+
+    ws = await connect(
+        uri,
+        close_timeout=0.5,
+        max_size=2**26,
+        ping_interval=None,
+        compression=None,
+        on_message=on_message if how == "callback" else None,
+    )
+    receiver = None
+    if how == "backlog":
+        with pytest.raises(WriteLimitExceeded):
+            while True:
+                ws.send_nowait(bytes(2**20))
+    elif how == "receiving":
+
+        async def receive() -> None:
+            async for _ in ws:
+                pass
+
+        receiver = asyncio.create_task(receive())
+    await asyncio.sleep(0.1)  # the flood begins
+    async with asyncio.timeout(30):
+        await ws.close()
+    assert ws.state is State.CLOSED and ws.buffered == 0
+    with pytest.raises(ConnectionClosed):
+        await receiver if receiver is not None else await ws.send("x")
+
+
+async def test_close_is_bounded_whatever_the_peer_does(raw_server: ServerProcess) -> None:
+    """It floods, never reads, or both, and here nobody reads, or somebody does."""
+    async with asyncio.TaskGroup() as tasks:
+        for peer in ("flood?messages", "flood?pings", "flood?fragments", "flood?slow", "stall"):
+            for how in ("idle", "receiving", "callback", "backlog"):
+                tasks.create_task(closed_beside(raw_server.uri(f"/{peer}"), how), name=peer + how)
 
 
 async def test_cancelled_close_goes_on(raw_server: ServerProcess) -> None:

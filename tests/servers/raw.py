@@ -9,6 +9,8 @@ Paths
     /pong            a Pong that nobody asked for, the text "after", then as /echo
     /stall           nothing is read after the handshake
     /deaf            frames are read and not answered, Close and Ping included
+    /flood?KIND      nothing is read after the handshake, and KIND is sent without end: messages,
+                     pings, fragments, or slow (a message that does not get done)
     /close-open      a Close (1001), and the connection stays open
     /phrase          the 101 has another phrase
     /silence         no answer to the request
@@ -117,6 +119,23 @@ def answer(path: str, head: bytes, extensions: str) -> bytes:
     return b"\r\n".join(lines.values()) + b"\r\n\r\n"
 
 
+async def flood(writer: asyncio.StreamWriter, kind: str) -> None:
+    if kind == "slow":
+        writer.write(b"\x82\x7f" + (1 << 25).to_bytes(8, "big"))
+    pieces = {
+        "messages": frame(1, b"x" * 100) * 1000,
+        "pings": frame(9, b"x" * 100) * 1000,
+        "fragments": frame(0, b"x", fin=False) * 10000,
+        "slow": b"x" * 1000,
+    }
+    if kind == "fragments":
+        writer.write(frame(2, b"x", fin=False))
+    while True:
+        writer.write(pieces[kind])
+        await writer.drain()
+        await asyncio.sleep(0.01 if kind == "slow" else 0)
+
+
 async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     path, _, query = head.split(b" ", 2)[1].decode().partition("?")
@@ -136,6 +155,8 @@ async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         first += frame(8, b"\x03\xe9away")
     writer.write(first)
     await writer.drain()
+    if path == "/flood":
+        await flood(writer, query)
     if path == "/stall":
         await asyncio.sleep(3600)
     async for fin, opcode, masked, payload in frames(reader):
