@@ -60,10 +60,6 @@ class Session:
     def pong(self, payload: bytes) -> None:
         self._writer.write(frame(PONG, payload))
 
-    def write(self, data: bytes) -> None:
-        """Put any bytes into the socket."""
-        self._writer.write(data)
-
     def close(self, code: int = 1000) -> None:
         """Send Close and nothing after it, as a server that answered or began the closing."""
         self._writer.write(frame(CLOSE, code.to_bytes(2, "big")))
