@@ -17,8 +17,11 @@ type Request struct {
 	BasicUser, BasicPassword string // sent as Authorization when HasBasic is true
 	HasBasic                 bool
 
-	// Headers win over every default (and over Raw) of the same name and take
-	// its place; the others follow in order.
+	// Headers win over every default of the same name. Their order is kept: the
+	// first of them that has a default takes its place, later ones do unless that
+	// would be before an earlier one, and what has none stays behind its
+	// neighbour, at the end after the last. Over Raw they win too, each in the
+	// place of its line; the others follow.
 	Headers Header
 
 	// Raw, when not nil, is the request line by line, the request line first,
@@ -58,7 +61,11 @@ func (r *Request) Build() (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines = overlay(lines, r.Headers)
+	if r.Raw != nil {
+		lines = overlay(lines, r.Headers)
+	} else {
+		lines = weave(lines, r.Headers)
+	}
 
 	b := new(Built)
 	if r.Raw != nil && !hasLine(lines, "Host") {
@@ -119,6 +126,55 @@ func (r *Request) lines() (start string, lines []line, err error) {
 	return "GET " + r.Target + " HTTP/1.1", lines, nil
 }
 
+// weave puts the fields of top between lines, whose own of the same names are dropped:
+// in the order of top, and as near to the places of those lines as that allows.
+func weave(lines []line, top Header) []line {
+	if len(top) == 0 {
+		return lines
+	}
+	// place[k] is the index in lines before which top[k] goes.
+	place := make([]int, len(top))
+	at, last := -1, -1
+	for k, f := range top {
+		if i := indexOf(lines, f.Name); i >= 0 {
+			at, last = max(at, i), k
+		}
+		place[k] = at
+	}
+	for k := range top {
+		switch {
+		case k > last:
+			place[k] = len(lines)
+		case place[k] < 0: // before the first that has a default
+			next := k
+			for place[next] < 0 {
+				next++
+			}
+			place[k] = place[next]
+		}
+	}
+	out := make([]line, 0, len(lines)+len(top))
+	k := 0
+	for i := 0; i <= len(lines); i++ {
+		for ; k < len(top) && place[k] == i; k++ {
+			out = append(out, newLine(top[k]))
+		}
+		if i < len(lines) && !top.Has(lines[i].Name) {
+			out = append(out, lines[i])
+		}
+	}
+	return out
+}
+
+func indexOf(lines []line, name string) int {
+	for i := range lines {
+		if equalFold(lines[i].Name, name) {
+			return i
+		}
+	}
+	return -1
+}
+
 // overlay puts every field of top where the first line of its name stands,
 // drops the other lines of that name, and appends what has no line.
 func overlay(lines []line, top Header) []line {
@@ -148,14 +204,7 @@ func overlay(lines []line, top Header) []line {
 	return out
 }
 
-func hasLine(lines []line, name string) bool {
-	for i := range lines {
-		if equalFold(lines[i].Name, name) {
-			return true
-		}
-	}
-	return false
-}
+func hasLine(lines []line, name string) bool { return indexOf(lines, name) >= 0 }
 
 func basic(user, password string) (string, error) {
 	if strings.IndexByte(user, ':') >= 0 {
