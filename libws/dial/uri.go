@@ -43,7 +43,7 @@ func (e *URIError) Error() string {
 // through IDNA as in browsers (UTS 46, non-transitional), userinfo is
 // percent-decoded. In path and query, octets that RFC 3986 does not allow and
 // stray percent signs are percent-encoded; valid encoding and dot segments are
-// left alone. A zone is written %25 (RFC 6874). Refused: other schemes, a
+// left alone. A zone is written %25 (RFC 6874); a bare % will do. Refused: other schemes, a
 // fragment (RFC 6455 section 3), spaces, control characters, an empty host, a
 // port outside 1 to 65535.
 func ParseURI(s string) (*URI, error) {
@@ -208,9 +208,9 @@ func parseHost(s string) (host, reason string) {
 func parseIPv6(s string) (host, reason string) {
 	addr, zone, hasZone := strings.Cut(s, "%")
 	if hasZone {
-		// RFC 6874: the percent sign of a zone is itself encoded.
-		enc, ok := strings.CutPrefix(zone, "25")
-		if ok {
+		// RFC 6874: the percent sign of a zone is itself encoded; many leave it bare.
+		ok := true
+		if enc, encoded := strings.CutPrefix(zone, "25"); encoded {
 			zone, ok = percentDecode(enc)
 		}
 		if !ok || zone == "" || !isZone(zone) {
@@ -274,8 +274,12 @@ func asciiName(name string) (host, reason string) {
 	return host, ""
 }
 
-// repairTarget gives the origin-form of RFC 9112 section 3.2.1.
+// repairTarget gives the origin-form of RFC 9112 section 3.2.1. An empty query has no
+// question mark there (RFC 6455 section 3).
 func repairTarget(s string) string {
+	if strings.IndexByte(s, '?') == len(s)-1 {
+		s = strings.TrimSuffix(s, "?")
+	}
 	if s == "" {
 		return "/"
 	}

@@ -60,7 +60,10 @@ func TestParseURI(t *testing.T) {
 
 		// path and query
 		{"ws://h?x=1", URI{Host: "h", Port: 80, Target: "/?x=1", HostHeader: "h"}},
-		{"ws://h/?", URI{Host: "h", Port: 80, Target: "/?", HostHeader: "h"}},
+		{"ws://h/?", URI{Host: "h", Port: 80, Target: "/", HostHeader: "h"}},
+		{"ws://h?", URI{Host: "h", Port: 80, Target: "/", HostHeader: "h"}},
+		{"ws://h/??", URI{Host: "h", Port: 80, Target: "/??", HostHeader: "h"}},
+		{"ws://[fe80::1%lo]/", URI{Host: "fe80::1%lo", Port: 80, Target: "/", HostHeader: "[fe80::1]"}},
 		{"ws://h/a/../b//c/.", URI{Host: "h", Port: 80, Target: "/a/../b//c/.", HostHeader: "h"}},
 		{"ws://h/a%2Fb%2f?c=%26", URI{Host: "h", Port: 80, Target: "/a%2Fb%2f?c=%26", HostHeader: "h"}},
 		{"ws://h/100%?q=%zz%4&r=%", URI{Host: "h", Port: 80, Target: "/100%25?q=%25zz%254&r=%25", HostHeader: "h"}},
@@ -133,7 +136,6 @@ func TestParseURIRefuses(t *testing.T) {
 		{"ws://[v1.x]/", "IPv6"},
 		{"ws://[::1::2]/", "IPv6"},
 		{"ws://::1/", "IPv6 address in brackets"},
-		{"ws://[fe80::1%eth0]/", "expected %25 and an interface name (RFC 6874)"},
 		{"ws://[fe80::1%25]/", "zone"},
 		{"ws://[fe80::1%25a/b]/", "no ]"},
 		{"ws://[fe80::1%25a%00b]/", "zone"},

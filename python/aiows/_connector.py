@@ -208,8 +208,8 @@ class Connector:
 
 
 # What no name may hold; the core applies IDNA to the rest.
-_is_name = re.compile(r"[^\x00-\x20\"#%/:<>?@\[\\\]^`{|}\x7f]+").fullmatch
-_is_address = re.compile(r"\[[0-9A-Fa-f:.]+(%25[^\]]+)?\]").fullmatch
+_is_name = re.compile(r"([^\x00-\x20\"#%/:<>?@\[\\\]^`{|}\x7f]|%[2-9A-Fa-f][0-9A-Fa-f])+").fullmatch
+_is_address = re.compile(r"\[[0-9A-Fa-f:.]+(%[^\]]+)?\]").fullmatch
 _MALFORMED = re.compile(r"[\x00-\x20\x7f]").search
 
 
