@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"aiows/libws"
@@ -39,7 +40,7 @@ func (l *loop) newConn(ws *libws.Conn) C.uintptr_t {
 }
 
 //export go_connect
-func go_connect(h C.uintptr_t, uri *C.char, o *C.aiows_connect_options, userData C.uint64_t, out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
+func go_connect(h C.uintptr_t, uri *C.char, o *C.aiows_connect_options, attached C.int32_t, userData C.uint64_t, out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
 	defer guard(&rc)
 	l := loopOf(h)
 	if l == nil {
@@ -51,7 +52,11 @@ func go_connect(h C.uintptr_t, uri *C.char, o *C.aiows_connect_options, userData
 		return explain(e, a.err)
 	}
 	options.URI = C.GoString(uri)
-	ws, err := l.ws.NewClient(options, uint64(userData))
+	prepare := l.ws.NewClient
+	if attached != 0 {
+		prepare = l.ws.Attach
+	}
+	ws, err := prepare(options, uint64(userData))
 	if err != nil {
 		return explain(e, err)
 	}
@@ -193,6 +198,38 @@ func go_buffered(h C.uintptr_t, out *C.size_t) (rc C.int32_t) {
 	}
 	*out = C.size_t(c.ws.Buffered())
 	return C.AIOWS_OK
+}
+
+//export go_feed
+func go_feed(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := connections.lookup(h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return queued(c.ws.Feed(hostBytes(data, n)))
+}
+
+//export go_feed_end
+func go_feed_end(h C.uintptr_t, errno C.int32_t, message *C.char) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := connections.lookup(h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return result(c.ws.FeedEnd(syscall.Errno(errno), C.GoString(message)))
+}
+
+//export go_drain
+func go_drain(h C.uintptr_t, buffer unsafe.Pointer, n C.size_t, out *C.size_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := connections.lookup(h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	drained, err := c.ws.Drain(hostBytes(buffer, n))
+	*out = C.size_t(drained)
+	return result(err)
 }
 
 //export go_conn_stats

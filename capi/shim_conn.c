@@ -43,8 +43,9 @@ static int32_t connect_options(aiows_connect_options *o, conn_in *c,
 	return rc;
 }
 
-int32_t aiows_connect(aiows_loop *loop, const char *uri, const aiows_connect_options *options,
-                      uint64_t user_data, aiows_conn **conn_out, aiows_error *err)
+static int32_t start(int32_t attached, aiows_loop *loop, const char *uri,
+                     const aiows_connect_options *options, uint64_t user_data,
+                     aiows_conn **conn_out, aiows_error *err)
 {
 	aiows_error e = { .size = sizeof e };
 	aiows_connect_options o = default_connect_options;
@@ -58,10 +59,22 @@ int32_t aiows_connect(aiows_loop *loop, const char *uri, const aiows_connect_opt
 	if (rc == AIOWS_OK)
 		rc = connect_options(&o, &c, options, &e);
 	if (rc == AIOWS_OK)
-		rc = go_connect(HANDLE(loop), (char *)uri, &o, user_data, &conn, &e);
+		rc = go_connect(HANDLE(loop), (char *)uri, &o, attached, user_data, &conn, &e);
 	if (rc == AIOWS_OK)
 		*conn_out = (aiows_conn *)conn;
 	return error_give(err, &e, rc);
+}
+
+int32_t aiows_connect(aiows_loop *loop, const char *uri, const aiows_connect_options *options,
+                      uint64_t user_data, aiows_conn **conn_out, aiows_error *err)
+{
+	return start(0, loop, uri, options, user_data, conn_out, err);
+}
+
+int32_t aiows_attach(aiows_loop *loop, const char *uri, const aiows_connect_options *options,
+                     uint64_t user_data, aiows_conn **conn_out, aiows_error *err)
+{
+	return start(1, loop, uri, options, user_data, conn_out, err);
 }
 
 // ---------------------------------------------------------------- sending
@@ -151,6 +164,31 @@ int32_t aiows_buffered(aiows_conn *conn, size_t *bytes_out)
 	*bytes_out = 0;
 	ENTER();
 	return go_buffered(HANDLE(conn), bytes_out);
+}
+
+// ---------------------------------------------------------------- own I/O
+
+int32_t aiows_feed(aiows_conn *conn, const void *data, size_t len)
+{
+	ENTER();
+	NEED(SPAN(data, len, 1), AIOWS_ERR_ARGUMENT);
+	return go_feed(HANDLE(conn), (void *)data, len);
+}
+
+int32_t aiows_feed_end(aiows_conn *conn, int32_t os_errno, const char *message)
+{
+	ENTER();
+	NEED(os_errno >= 0, AIOWS_ERR_ARGUMENT);
+	return go_feed_end(HANDLE(conn), os_errno, (char *)message);
+}
+
+int32_t aiows_drain(aiows_conn *conn, void *buffer, size_t cap, size_t *n_out)
+{
+	NEED(n_out != NULL, AIOWS_ERR_ARGUMENT);
+	*n_out = 0;
+	ENTER();
+	NEED(SPAN(buffer, cap, 1), AIOWS_ERR_ARGUMENT);
+	return go_drain(HANDLE(conn), buffer, cap, n_out);
 }
 
 // ---------------------------------------------------------------- what it is

@@ -101,7 +101,8 @@ typedef struct aiows_tls aiows_tls;
 
 enum {
 	AIOWS_OK = 0,
-	AIOWS_PENDING = 1, // aiows_send with AIOWS_FORCE: queued, above the high mark
+	AIOWS_PENDING = 1, // aiows_send with AIOWS_FORCE: queued, above the high mark;
+			   // aiows_feed: taken, above read_ahead
 #define AIOWS_X(name, number, text) AIOWS_ERR_##name = number,
 	AIOWS_ERROR_MAP(AIOWS_X)
 #undef AIOWS_X
@@ -177,8 +178,10 @@ enum {
 	AIOWS_EV_REQUEST = 9, // a client asks a listener for a connection: request
 	AIOWS_EV_GONE = 10,   // it left, or its time ran out, unanswered: request; the
 			      // handle stays until aiows_request_free
-	AIOWS_EV_LOG = 11     // a line of log_frames: data, len; code: how many lines before it
+	AIOWS_EV_LOG = 11,    // a line of log_frames: data, len; code: how many lines before it
 			      // were dropped
+	AIOWS_EV_OUTPUT = 12, // of an attached connection: aiows_drain has something
+	AIOWS_EV_INPUT = 13   // the same: aiows_feed takes bytes again, see there
 };
 
 enum { AIOWS_TEXT = 1, AIOWS_BINARY = 2 };
@@ -710,6 +713,80 @@ AIOWS_API int32_t aiows_conn_set_user_data(aiows_conn *conn, uint64_t user_data)
 // aiows_conn_free ends the handle. Before FAILED or CLOSED it aborts, and no later
 // poll names the connection; entries in the array in hand are the caller's to skip.
 AIOWS_API int32_t aiows_conn_free(aiows_conn *conn);
+
+// ---------------------------------------------------------------- own I/O
+
+// A client connection without a socket: the program carries its bytes, over a TLS library,
+// a tunnel or a transport of its own, or from a test. It moves what aiows_drain gives to
+// the peer, and what the peer sends to aiows_feed. All else is as with aiows_connect:
+// events, limits, timers, keepalive, compression, aiows_poll and the loop's descriptor.
+//
+//     aiows_attach(loop, "wss://example.com/feed", NULL, 0, &conn, NULL);
+//     on AIOWS_EV_OUTPUT:                    while aiows_drain gives bytes, send them
+//     when the transport has bytes:          aiows_feed; stop reading after AIOWS_PENDING
+//     on AIOWS_EV_INPUT:                     read the transport again
+//     when the transport ends or breaks:     aiows_feed_end
+//     when aiows_drain answers ERR_CLOSED:   end the transport's sending side
+//     on FAILED or CLOSED:                   drain once more, close the transport
+//
+// Any thread may feed and drain, also while another polls. Each function takes its bytes
+// as one piece, so that two threads that feed one connection, or drain it, must agree on
+// an order between them.
+//
+// Servers have no such connections: aiows_listen takes a socket.
+
+// aiows_attach starts to open a connection whose bytes the program carries and returns at
+// once; the request can be drained by then. uri names the resource and the Host field; it
+// may be wss, since whoever carries the bytes may encrypt them. options is as for
+// aiows_connect, without the fields that say where and how to connect: AIOWS_ERR_ARGUMENT for
+// host, port, fd, unix_path, local addresses, family, proxies, TLS contexts and server names;
+// numbers for them (interleave, happy_eyeballs_delay_ms, TLS timeouts) mean nothing. open_timeout_ms runs from this call to the 101, close_timeout_ms
+// and the keepalive as ever. aiows_conn_info has no addresses and no TLS version. Redirects
+// are not followed: FAILED comes with AIOWS_ERR_STATUS and the answer's fields.
+//
+// Returns as aiows_connect does.
+AIOWS_API int32_t aiows_attach(aiows_loop *loop, const char *uri,
+                               const aiows_connect_options *options, uint64_t user_data,
+                               aiows_conn **conn_out, aiows_error *err);
+
+// aiows_feed takes len bytes that the peer sent, all of them or none. They are copied, and
+// read by the next aiows_poll. Bytes that wait to be told, since the program paused the
+// connection or did not poll, are bounded by read_ahead: a call that starts at or below it
+// is never refused for its own size, so that at most read_ahead and one call are held.
+//
+// Returns 0, or:
+//   AIOWS_PENDING      taken, but more than read_ahead wait now; exactly one
+//                      AIOWS_EV_INPUT, FAILED or CLOSED follows, INPUT once at most half
+//                      of read_ahead waits
+//   AIOWS_ERR_AGAIN    AIOWS_PENDING was answered and what follows it has not come, and
+//                      more than read_ahead wait still: nothing was taken
+//   AIOWS_ERR_CLOSED   aiows_feed_end was called, or the connection has ended
+//   AIOWS_ERR_STATE    the connection has a socket
+//   AIOWS_ERR_MEMORY   the connection ends
+AIOWS_API int32_t aiows_feed(aiows_conn *conn, const void *data, size_t len);
+
+// aiows_feed_end says that the peer sends no more. os_errno is 0 for an orderly end, else
+// what broke the transport; message, which may be NULL, says it in words. Both reach
+// aiows_conn_error. What was fed before is still told, then FAILED or CLOSED follows.
+//
+// Returns 0, AIOWS_ERR_CLOSED (a second time, or after the end), AIOWS_ERR_STATE (the
+// connection has a socket), AIOWS_ERR_ARGUMENT (os_errno is negative).
+AIOWS_API int32_t aiows_feed_end(aiows_conn *conn, int32_t os_errno, const char *message);
+
+// aiows_drain moves up to cap bytes for the peer to buffer and sets *n_out. AIOWS_EV_OUTPUT
+// comes when the output becomes more than empty, and not again before it was drained empty;
+// a program that drains without being told may see none. What was not drained counts as not
+// yet written, for aiows_buffered and the write marks. A cap of 0 moves nothing.
+//
+// Returns 0, also when nothing is there now (*n_out is 0), or:
+//   AIOWS_ERR_CLOSED   nothing is there and nothing follows. Before CLOSED this means that
+//                      the peer shall see the end of the stream, as it would see FIN: end
+//                      the transport's sending side and go on feeding. One OUTPUT tells it
+//   AIOWS_ERR_STATE    the connection has a socket
+//
+// After FAILED or CLOSED up to 64 KiB that were written before can still be drained, unless
+// the connection was aborted: a Close frame, most often.
+AIOWS_API int32_t aiows_drain(aiows_conn *conn, void *buffer, size_t cap, size_t *n_out);
 
 // ---------------------------------------------------------------- server
 

@@ -268,7 +268,15 @@ func (r *reader) wasServed() bool {
 // means nothing.
 func (c *Conn) unread() bool {
 	r := &c.reader
-	return r.stopped || c.opts.ReadAhead == 0 && (c.held() || len(r.rest) > 0 || r.more || netpoll.Waiting(c.out.fd))
+	return r.stopped || c.opts.ReadAhead == 0 && (c.held() || len(r.rest) > 0 || r.more || c.waiting())
+}
+
+// waiting reports that the transport has bytes, its end or an error to be read.
+func (c *Conn) waiting() bool {
+	if c.attached != nil {
+		return c.attached.waiting()
+	}
+	return netpoll.Waiting(c.out.fd)
 }
 
 // scratchBuffer is where reads ahead go first; nil: out of memory.

@@ -34,6 +34,11 @@ type opening struct {
 	asked    *Request
 	answer   []byte // what Start sends
 	silent   bool   // the host knows nothing of the connection yet: no event
+
+	// A client whose bytes the host carries does its handshake in the reactor.
+	answered *handover // an answer other than 101, whose body arrives
+	body     *dial.Body
+	late     bool // the deadline passed while something was there to be read
 }
 
 // leave takes a server connection out of its listener's count.
@@ -75,6 +80,10 @@ func (h *handover) discard() {
 
 // NewClient checks o and prepares a connection; Start opens it.
 func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
+	return l.newClient(o, userData, false)
+}
+
+func (l *Loop) newClient(o *ConnectOptions, userData uint64, attached bool) (*Conn, error) {
 	uri, err := dial.ParseURI(o.URI)
 	if err != nil {
 		return nil, &Error{Code: CodeURI, Text: err.Error()}
@@ -119,6 +128,10 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 		c.info.proxy = proxy.Raw
 	}
 
+	if attached {
+		c.attach()
+	}
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -137,6 +150,10 @@ func (l *Loop) NewClient(o *ConnectOptions, userData uint64) (*Conn, error) {
 func (c *Conn) Start() {
 	if c.role == wire.Server {
 		c.startAccepted()
+		return
+	}
+	if c.attached != nil {
+		c.startAttached()
 		return
 	}
 	ctx := context.Background()
@@ -231,18 +248,10 @@ func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, err
 			return h, bad
 		}
 		if err != nil && !done {
-			if errors.Is(err, io.EOF) {
-				err = noAnswer{}
-			}
-			return h, sock.Explain(err)
+			return h, sock.Explain(earlyEnd(err))
 		}
 	}
-	h.response = parser.Response()
-	var err error
-	h.subprotocol, h.extensions, err = handshake.CheckResponse(h.response, o.request)
-	if err == nil {
-		h.deflate, err = deflate.Accept(h.extensions, o.offers)
-	}
+	err := h.judge(parser.Response(), o)
 	var status *handshake.StatusError
 	if errors.As(err, &status) {
 		read := func() []byte { return dial.ReadBody(stream, h.rest, h.response) }
@@ -254,6 +263,24 @@ func upgrade(ctx context.Context, sock *dial.Socket, o *opening) (*handover, err
 		h.rest = nil
 	}
 	return h, err
+}
+
+// judge checks what the server answered.
+func (h *handover) judge(r *handshake.Response, o *opening) (err error) {
+	h.response = r
+	h.subprotocol, h.extensions, err = handshake.CheckResponse(r, o.request)
+	if err == nil {
+		h.deflate, err = deflate.Accept(h.extensions, o.offers)
+	}
+	return err
+}
+
+// earlyEnd says what an end of the stream means before the answer is whole.
+func earlyEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return noAnswer{}
+	}
+	return err
 }
 
 // causeOf prefers what the peer said before it closed a socket that can no longer be
@@ -349,10 +376,12 @@ func (c *Conn) adopt(h *handover, now int64) {
 		h.adapter.Flip(c.adapterRead, c.adapterWrite)
 		c.reader.more = true
 	}
-	if err := c.out.attach(h.fd, true); err != nil {
-		c.err = systemError("epoll", err)
-		c.finish()
-		return
+	if c.attached == nil {
+		if err := c.out.attach(h.fd, true); err != nil {
+			c.err = systemError("epoll", err)
+			c.finish()
+			return
+		}
 	}
 	if c.role == wire.Server {
 		c.beginHead(now)

@@ -84,6 +84,9 @@ type Conn struct {
 	tls     *tls.Conn
 	out     output
 
+	attached *attachment // nil: there is a socket
+	fed      bool        // on Loop.fed; guarded by the loop lock
+
 	readAt        int64 // clock of the newest read
 	bytesReceived atomic.Uint64
 	counters      counters
@@ -224,6 +227,7 @@ func (c *Conn) attend(now int64) {
 	if c.aborted.Load() && c.phase != phaseDone {
 		c.abort()
 	}
+	c.noteFed()
 	if c.phase == phaseOpen {
 		c.closeProgress(now)
 		// A Pause may have followed the Resume that asked for this.
@@ -312,6 +316,9 @@ func (c *Conn) deliver(now int64, b *batch) {
 		c.end(b)
 		return
 	}
+	if c.attached != nil {
+		c.tellTransport(b)
+	}
 	if c.hasMore() {
 		c.loop.queue(c)
 	}
@@ -335,6 +342,9 @@ func (c *Conn) tell(now int64, b *batch) {
 	if c.due.writable && !b.full() {
 		c.due.writable = false
 		b.next(c, EventWritable)
+	}
+	if c.reader.eof && c.phase < phaseOpen {
+		c.finish() // a writer was in its way
 	}
 	if c.due.open || c.phase != phaseOpen && c.phase != phaseDone {
 		return
@@ -376,6 +386,9 @@ func (c *Conn) hasMore() bool {
 		return true
 	}
 	if c.reader.broken != nil && c.phase == phaseOpen {
+		return true
+	}
+	if c.attached != nil && c.transportDue() {
 		return true
 	}
 	if c.phase == phaseAsked {
@@ -453,6 +466,7 @@ func (c *Conn) destroy() {
 	c.out.close()
 	c.deflate.free()
 	c.wmu.Unlock()
+	c.attached.shut(&c.loop.mem)
 	c.reader.drop()
 	c.reader.free()
 	c.unplace()

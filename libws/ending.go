@@ -93,6 +93,9 @@ func (c *Conn) closeProgress(now int64) {
 		}
 		c.out.shutdownWrite()
 		c.unlockWrite()
+		if c.out.news.Load() {
+			c.loop.post(c)
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ const (
 	EventRequest                       // a client asks a Listener: Request
 	EventGone                          // it left, or its time ran out, unanswered: Request
 	EventLog                           // a line of ConnOptions.LogFrames: Data; Code lines before it were dropped
+	EventOutput                        // of an attached connection: Drain has something
+	EventInput                         // the same: Feed takes bytes again
 )
 
 // Flags of an Event. The values are those of AIOWS_EVF_*.

@@ -15,10 +15,69 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fuzzPair opens a connection of ours, handle 1, over one end of a socket pair, without
-// a handshake, and returns the other end.
-func (h *host) fuzzPair(role wire.Role, o ConnOptions, agreed *deflate.Agreement) (c *Conn, peer int) {
+// farEnd is where the peer of a connection under test stands. write takes as much of b as
+// there is room for, EAGAIN for none.
+type farEnd interface {
+	write(b []byte) (int, error)
+	read(b []byte) int
+	end()
+	close()
+}
+
+// socketEnd is the other end of a socket pair.
+type socketEnd int
+
+func (fd socketEnd) write(b []byte) (int, error) {
+	return unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_NOSIGNAL)
+}
+
+func (fd socketEnd) read(b []byte) int {
+	n, _ := unix.Read(int(fd), b)
+	return n
+}
+
+func (fd socketEnd) end()   { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) }
+func (fd socketEnd) close() { _ = unix.Close(int(fd)) }
+
+// hostEnd carries the bytes of an attached connection.
+type hostEnd struct{ conn *Conn }
+
+func (e hostEnd) write(b []byte) (int, error) {
+	switch _, err := e.conn.Feed(b); err {
+	case nil:
+		return len(b), nil
+	case CodeAgain:
+		return 0, unix.EAGAIN
+	default:
+		return 0, err
+	}
+}
+
+func (e hostEnd) read(b []byte) int {
+	n, _ := e.conn.Drain(b)
+	return n
+}
+
+func (e hostEnd) end()   { _ = e.conn.FeedEnd(0, "") }
+func (e hostEnd) close() {}
+
+// fuzzPair opens a connection of ours, handle 1, without a handshake, and returns its far
+// end: of a socket pair, or of an attached connection.
+func (h *host) fuzzPair(role wire.Role, o ConnOptions, agreed *deflate.Agreement, attached bool) (c *Conn, peer farEnd) {
 	h.t.Helper()
+	if attached {
+		l := h.loop
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		c = newConn(l, role, o)
+		c.SetHandle(1)
+		c.attach()
+		l.conns++
+		c.place()
+		c.compress(agreed)
+		c.becomeOpen(clock(), nil)
+		return c, hostEnd{c}
+	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		h.t.Fatal(err)
@@ -36,7 +95,7 @@ func (h *host) fuzzPair(role wire.Role, o ConnOptions, agreed *deflate.Agreement
 	}
 	c.compress(agreed)
 	c.becomeOpen(clock(), nil)
-	return c, fds[1]
+	return c, socketEnd(fds[1])
 }
 
 // pollDry polls for as long as the loop has something to tell.
@@ -141,7 +200,8 @@ func inflateStartBy(a *deflate.Agreement, server bool, limit int) (start, whole 
 }
 
 // FuzzStream: what a connection makes of a stream, in either role, however it is cut
-// and whenever the host pauses, is what naiveReader reads in RFC 6455.
+// and whenever the host pauses, is what naiveReader reads in RFC 6455, whether it has a
+// socket or is attached (128 in events).
 func FuzzStream(f *testing.F) {
 	for _, v := range vectors(f, "wire/testdata/frames.txt") {
 		if len(v.in) <= 4096 {
@@ -150,6 +210,8 @@ func FuzzStream(f *testing.F) {
 			f.Add(v.in, []byte{planSize}, v.toServer, uint16(v.limit), byte(2), byte(0), uint16(0), byte(0))
 			f.Add(v.in, []byte{0}, v.toServer, uint16(v.limit), byte(0), byte(8), uint16(1000), byte(15))
 			f.Add(v.in, []byte{1 | planToggle, 2}, v.toServer, uint16(v.limit), byte(0), byte(16), uint16(100), byte(7))
+			f.Add(v.in, []byte{0, planHold | 1}, v.toServer, uint16(v.limit), byte(0), byte(128), uint16(1000), byte(0))
+			f.Add(v.in, []byte{2, 3 | planToggle, 1 | planHold}, v.toServer, uint16(v.limit), byte(3), byte(129), uint16(10), byte(7))
 		}
 	}
 	for _, stream := range []string{ // RFC 7692 section 7.2.3, and what may go wrong
@@ -172,7 +234,7 @@ func FuzzStream(f *testing.F) {
 		if len(stream) > 1<<15 {
 			return
 		}
-		mode := int(events) / 8 % 3
+		mode := int(events&127) / 8 % 3
 		o := quiet(func(o *ConnOptions) {
 			o.MaxMessageSize, o.MaxFragments, o.ReadAhead = uint64(limit), uint32(maxFragments), uint64(readAhead)
 			o.CloseTimeout = 0
@@ -186,9 +248,9 @@ func FuzzStream(f *testing.F) {
 		h.loop.opts.Log, h.loop.opts.NoWatchdog = nil, true
 		h.cap = 1 + int(events)%8*16
 		agreed := agreement(packed)
-		c, fd := h.fuzzPair(role, o, agreed)
-		defer unix.Close(fd)
-		written := h.feed(c, fd, stream, cuts, mode)
+		c, far := h.fuzzPair(role, o, agreed, events&128 != 0)
+		defer far.close()
+		written := h.feed(c, far, stream, cuts, mode)
 
 		reader := naiveReader{server: server, limit: int(limit), maxFragments: int(maxFragments)}
 		reader.inflate = inflateBy(agreed, server, int(limit))
@@ -211,7 +273,7 @@ func FuzzStream(f *testing.F) {
 			t.Fatalf("%x: state %d, expected to close with %d", stream, c.State(), want.code)
 		}
 
-		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		far.end()
 		h.pollDry()
 		closed := h.take(EventClosed)
 		if len(closed) != 1 {
@@ -230,13 +292,13 @@ func FuzzStream(f *testing.F) {
 }
 
 // feed sends stream as cuts says, and returns what the connection wrote.
-func (h *host) feed(c *Conn, fd int, stream []byte, cuts plan, mode int) (written []byte) {
+func (h *host) feed(c *Conn, far farEnd, stream []byte, cuts plan, mode int) (written []byte) {
 	h.t.Helper()
 	buf := make([]byte, 1<<16)
 	drain := func() {
 		h.pollDry()
 		for {
-			n, _ := unix.Read(fd, buf)
+			n := far.read(buf)
 			if n <= 0 {
 				return
 			}
@@ -262,7 +324,7 @@ func (h *host) feed(c *Conn, fd int, stream []byte, cuts plan, mode int) (writte
 		if mode == modeMixed {
 			_ = c.Stream(i%3 == 1)
 		}
-		n, err := unix.SendmsgN(fd, stream[:n], nil, nil, unix.MSG_NOSIGNAL)
+		n, err := far.write(stream[:n])
 		switch {
 		case err == nil:
 			stream = stream[n:]

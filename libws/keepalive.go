@@ -64,7 +64,7 @@ func (c *Conn) expire(now int64) {
 		return
 	case c.phase < phaseOpen:
 		if due(c.opened.deadline) {
-			c.openExpired()
+			c.openExpired(now)
 			return
 		}
 	case due(c.ending.deadline):

@@ -41,6 +41,8 @@ type Loop struct {
 
 	ready        []*Conn // connections with something undelivered in user space
 	again        []*Conn // the same, for the next Poll
+	fed          []*Conn // attached connections with something to be read
+	fedLast      bool    // the last Poll read sockets first
 	found        [socketsPerPoll]netpoll.Ready
 	fresh        []netpoll.Ready // the part of found that is not served yet
 	touched      int             // what warm read, so that it is not left out
@@ -187,7 +189,7 @@ func (l *Loop) takePosted(into []*Conn) (conns []*Conn, woken bool) {
 // settle leaves the eventfd signalled exactly while something waits in user space,
 // since an empty socket will never wake the host for it.
 func (l *Loop) settle() {
-	waiting := len(l.ready) > 0
+	waiting := len(l.ready) > 0 || l.fedReady()
 	if waiting == l.signalled.Load() {
 		return
 	}
@@ -247,7 +249,7 @@ func (l *Loop) findLone() {
 		return
 	}
 	for i := range l.slots {
-		if c := l.slots[i].conn; c != nil {
+		if c := l.slots[i].conn; c != nil && c.attached == nil {
 			l.lone = c
 		}
 	}
@@ -349,7 +351,7 @@ func (l *Loop) Close() {
 	for _, c := range l.ready {
 		c.destroy()
 	}
-	l.ready, l.again = nil, nil
+	l.ready, l.again, l.fed = nil, nil, nil
 	l.timers.stop()
 	l.arena.release()
 	l.freeBuffers()

@@ -9,19 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	minSegment = 4 << 10
-	maxSegment = 256 << 10
-)
-
-// segment is a block of bytes that wait to be sent.
-type segment struct {
-	buf  []byte
-	r, w int
-}
-
 // output owns a connection's descriptor: it writes, keeps what the socket did not
-// take, and tells epoll what to watch for.
+// take, and tells epoll what to watch for. Without a descriptor, where the host
+// carries the bytes, it keeps them until they are drained.
 //
 // Its mutex is a leaf: nothing else is locked while it is held. tls.Conn.Read may
 // write, so the path from there down takes this lock alone.
@@ -40,7 +30,13 @@ type output struct {
 	errored atomic.Bool  // err is set or the descriptor is gone
 	nomem   *atomic.Bool // set when bytes could not be kept
 
-	segs    []segment
+	host  bool // no descriptor: the host drains
+	ended bool // nothing follows what is kept
+	told  bool // the host is told, or will be, that there is something to drain
+	news  atomic.Bool
+	tail  []byte // of an output that was closed before the host had drained it
+
+	segs    segments
 	pending atomic.Int64 // bytes in segs
 	sent    atomic.Uint64
 	queued  uint64 // sent plus pending: the stream position of the next byte
@@ -119,11 +115,11 @@ func (o *output) write(head, body []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	total := len(head) + len(body)
-	if o.err != 0 || o.fd < 0 {
+	if o.err != 0 || o.ended || o.fd < 0 && !o.host {
 		return nil
 	}
 	o.queued += uint64(total)
-	if len(o.segs) == 0 && !o.corked {
+	if len(o.segs) == 0 && !o.corked && !o.host {
 		var n int
 		var e netpoll.Errno
 		if len(body) == 0 {
@@ -150,6 +146,7 @@ func (o *output) write(head, body []byte) error {
 		o.nomem.Store(true)
 		return CodeMemory
 	}
+	o.raise()
 	if o.corked {
 		return nil
 	}
@@ -158,23 +155,10 @@ func (o *output) write(head, body []byte) error {
 
 // keep appends b to the backlog.
 func (o *output) keep(b []byte) bool {
-	for len(b) > 0 {
-		if n := len(o.segs); n > 0 {
-			s := &o.segs[n-1]
-			k := copy(s.buf[s.w:], b)
-			s.w += k
-			b = b[k:]
-			o.pending.Add(int64(k))
-			if len(b) == 0 {
-				return true
-			}
-		}
-		buf := o.mem.alloc(min(max(len(b), minSegment), maxSegment))
-		if buf == nil {
-			return false
-		}
-		o.segs = append(o.segs, segment{buf: buf})
+	if !o.segs.keep(o.mem, b) {
+		return false
 	}
+	o.pending.Add(int64(len(b)))
 	return true
 }
 
@@ -229,16 +213,7 @@ func (o *output) flushLocked() bool {
 }
 
 // drop frees the first n segments.
-func (o *output) drop(n int) {
-	for i := range o.segs[:n] {
-		o.mem.free(o.segs[i].buf)
-	}
-	if n == len(o.segs) {
-		o.segs = nil // an idle connection holds no buffer
-		return
-	}
-	o.segs = append(o.segs[:0], o.segs[n:]...)
-}
+func (o *output) drop(n int) { o.segs.drop(o.mem, n) }
 
 // fail records a write error and drops what can no longer be sent.
 func (o *output) fail(e netpoll.Errno) {
@@ -292,8 +267,12 @@ func (o *output) broken() netpoll.Errno {
 // shutdownWrite sends FIN.
 func (o *output) shutdownWrite() {
 	o.mu.Lock()
-	if o.fd >= 0 {
+	switch {
+	case o.fd >= 0:
 		netpoll.ShutdownWrite(o.fd)
+	case o.host && !o.ended:
+		o.ended, o.told = true, true
+		o.news.Store(true)
 	}
 	o.mu.Unlock()
 }
@@ -304,6 +283,10 @@ func (o *output) shutdownWrite() {
 func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.host {
+		o.closeHost()
+		return
+	}
 	if o.fd < 0 {
 		return
 	}

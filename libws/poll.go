@@ -91,11 +91,11 @@ func (l *Loop) Poll(events []Event, try bool) (n int, woke bool, err error) {
 		c.readable(now, &b)
 	case l.socketsFirst:
 		l.socketsFirst = false
-		l.readSockets(now, &b)
+		l.readTransports(now, &b)
 		l.deliverReady(now, &b)
 	default:
 		l.deliverReady(now, &b)
-		l.socketsFirst = !l.readSockets(now, &b)
+		l.socketsFirst = !l.readTransports(now, &b)
 	}
 	l.timers.arm(now)
 	l.settle()
@@ -137,6 +137,18 @@ func (l *Loop) deliverReady(now int64, b *batch) {
 		c.deliver(now, b)
 	}
 	l.again = list[:0]
+}
+
+// readTransports reads sockets and what the host fed, in turn the one and the other first.
+func (l *Loop) readTransports(now int64, b *batch) (done bool) {
+	if len(l.fed) == 0 {
+		return l.readSockets(now, b)
+	}
+	l.fedLast = !l.fedLast
+	if l.fedLast {
+		return l.readSockets(now, b) && l.readFed(now, b)
+	}
+	return l.readFed(now, b) && l.readSockets(now, b)
 }
 
 // readSockets reads what epoll reports. It goes on where the last Poll stopped,

@@ -123,6 +123,9 @@ func (c *Conn) fill(a, b []byte) (int, error) {
 	if c.tls != nil {
 		return c.fillTLS(a, b)
 	}
+	if c.attached != nil {
+		return c.fillFed(a, b)
+	}
 	var n int
 	var e netpoll.Errno
 	if len(a) == 0 {

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"aiows/libws/handshake"
+	"aiows/libws/wire"
 )
 
 // Request is a client's request that waits for an answer. Its methods may
@@ -28,6 +29,10 @@ func (c *Conn) readHead(now int64, b *batch) {
 	}
 	buf := ch.buf[ch.used:][:headRead]
 	n, err := c.fill(nil, buf)
+	if c.role == wire.Client {
+		c.readAnswer(buf[:n], err, now)
+		return
+	}
 	if n > 0 {
 		c.readAt = now
 		done, rest, bad := c.opened.parser.Feed(buf[:n])
@@ -143,9 +148,13 @@ func (c *Conn) readRefused() {
 	}
 }
 
-// openExpired ends a server handshake that took too long.
-func (c *Conn) openExpired() {
+// openExpired ends a handshake that took too long.
+func (c *Conn) openExpired(now int64) {
 	c.opened.deadline = 0
+	if c.role == wire.Client {
+		c.answerExpired(now)
+		return
+	}
 	c.loop.log(LogInfo, "not open in time: "+c.describe())
 	c.finish()
 }

@@ -162,6 +162,11 @@ func (l *Loop) stepIn(ready []netpoll.Ready, now int64) bool {
 			came += s.conn.stepIn(true, now)
 		}
 	}
+	for _, c := range l.fed {
+		if came < sliceBytes && c.fedReady() {
+			came += c.stepIn(true, now)
+		}
+	}
 	l.timers.run(now)
 	l.timers.arm(now)
 	l.settle()
@@ -178,6 +183,7 @@ func (c *Conn) stepIn(readable bool, now int64) (came int) {
 		return 0
 	}
 	came = c.readAhead(now)
+	c.account()
 	if c.reader.eof || !c.held() || !c.park() {
 		c.loop.queue(c)
 	}

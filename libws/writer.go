@@ -301,6 +301,9 @@ func (c *Conn) emit(head, body []byte) error {
 			}
 		}
 	}
+	if c.out.news.Load() {
+		c.loop.post(c) // the host is told of output
+	}
 	if c.outOfMemory.Load() {
 		c.loop.post(c) // the reactor ends the connection
 		return CodeMemory

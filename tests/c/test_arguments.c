@@ -223,6 +223,16 @@ static void senders_check_their_arguments(void)
 	WRONG(aiows_close(c, 1000, "\xff"));
 	WRONG(aiows_close(c, 0, "reason without a code"));
 	WRONG(aiows_buffered(c, NULL));
+	WRONG(aiows_feed(c, NULL, 1));
+	WRONG(aiows_feed(c, "x", SIZE_MAX));
+	WRONG(aiows_feed_end(c, -1, NULL));
+	size_t drained = 9;
+	WRONG(aiows_drain(c, NULL, 1, &drained));
+	CHECK_INT(drained, 0);
+	WRONG(aiows_drain(c, reason, sizeof reason, NULL));
+	CHECK_RC(aiows_feed(c, "x", 1), AIOWS_ERR_STATE);
+	CHECK_RC(aiows_feed_end(c, 0, NULL), AIOWS_ERR_STATE);
+	CHECK_RC(aiows_drain(c, reason, 1, &drained), AIOWS_ERR_STATE);
 	WRONG(aiows_conn_info(c, NULL));
 	WRONG(aiows_conn_stats(c, NULL));
 	WRONG(aiows_conn_error(c, NULL));

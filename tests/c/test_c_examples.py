@@ -194,6 +194,52 @@ def test_client(build: Builder, peer: Peer, variant: str, under: list[str]) -> N
     assert "closed: 1000 normal closure" in done.stderr
 
 
+# A tunnel to ws://host:port, as attach wants it: bytes both ways until one side ends.
+TUNNEL = """
+import os, socket, sys, threading
+server = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+
+def send():
+    while data := os.read(0, 5000):
+        server.sendall(data)
+    server.shutdown(socket.SHUT_WR)
+
+threading.Thread(target=send, daemon=True).start()
+while data := server.recv(5000):
+    while data:
+        data = data[os.write(1, data):]
+"""
+
+
+@pytest.mark.parametrize(("variant", "under"), WAYS)
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_attach(build: Builder, peer: Peer, variant: str, under: list[str], scheme: str) -> None:
+    uri = getattr(peer, scheme)
+    port = uri.rpartition(":")[2]
+    tunnel: list[str | Path] = [sys.executable, "-c", TUNNEL, port]
+    if scheme == "wss":
+        tunnel = [need("openssl"), "s_client", "-quiet", "-verify_return_error"]
+        tunnel += ["-CAfile", peer.ca, "-servername", "localhost", "-connect", f"127.0.0.1:{port}"]
+    attach = example(build, "attach", variant, under)
+    done = run([*attach, f"{uri}/echo", "grüß dich", *tunnel])
+    check_clean(done, under)
+    assert done.stdout == "grüß dich\n"
+    assert "closed: 1000 normal closure" in done.stderr
+
+
+def test_attach_reports_what_went_wrong(build: Builder, peer: Peer) -> None:
+    attach = example(build, "attach", "release", [])
+    for uri, command, text in [
+        (peer.ws, ["cat"], "status line"),
+        (peer.ws, ["/missing"], "No such file"),
+        ("http://127.0.0.1", ["true"], "scheme"),
+    ]:
+        done = run([*attach, uri, "x", *command])
+        assert done.returncode == 1
+        assert text in done.stderr
+    assert run([*attach, "ws://x/", "x"]).returncode == 2
+
+
 def test_client_reports_what_went_wrong(build: Builder, peer: Peer) -> None:
     client = example(build, "client", "release", [])
     for uri, text in [

@@ -55,6 +55,9 @@ static void refuse_conn(void *h)
 	WRONG(aiows_resume(conn));
 	WRONG(aiows_conn_stream(conn, 1));
 	WRONG(aiows_buffered(conn, &n));
+	WRONG(aiows_feed(conn, "x", 1));
+	WRONG(aiows_feed_end(conn, 0, "x"));
+	WRONG(aiows_drain(conn, &slice, 1, &n));
 	WRONG(aiows_conn_info(conn, &info));
 	WRONG(aiows_conn_stats(conn, &stats));
 	WRONG(aiows_conn_error(conn, &e));

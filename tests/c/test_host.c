@@ -190,6 +190,10 @@ static void check_child(aiows_loop *loop, const pair *p)
 	FORKED(aiows_pause(p->client));
 	FORKED(aiows_resume(p->client));
 	FORKED(aiows_buffered(p->client, &n));
+	FORKED(aiows_attach(loop, "ws://127.0.0.1:1/", NULL, 0, &conn, &e));
+	FORKED(aiows_feed(p->client, "x", 1));
+	FORKED(aiows_feed_end(p->client, 0, NULL));
+	FORKED(aiows_drain(p->client, &n, 1, &n));
 	FORKED(aiows_conn_info(p->client, &info));
 	FORKED(aiows_conn_stats(p->client,
 	                        &(aiows_conn_stats_t){ .size = sizeof(aiows_conn_stats_t) }));
