@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers.fixtures import Certificates
@@ -24,21 +25,21 @@ pytestmark = pytest.mark.once
 HANG_S = 60
 
 
-def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[bytes]:
+def start(*arguments: str | Path, stdin: Any = subprocess.PIPE) -> subprocess.Popen[bytes]:
     # A tool around the tests may name a proxy, which is not asked for here.
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "aiows", "connect", *map(str, arguments)],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**environment, "PYTHONASYNCIODEBUG": "", **variables},
+        env={**environment, "PYTHONASYNCIODEBUG": ""},
     )
 
 
-def run(*arguments: str | Path, given: bytes = b"", **variables: str) -> tuple[int, bytes, str]:
+def run(*arguments: str | Path, given: bytes = b"") -> tuple[int, bytes, str]:
     """Run the command to its end; return status, output and errors."""
-    with start(*arguments, **variables) as process:
+    with start(*arguments) as process:
         output, errors = process.communicate(given, timeout=HANG_S)
     return process.returncode, output, errors.decode()
 
@@ -52,10 +53,10 @@ def test_file_as_input_and_text_before_it(websockets_server: ServerProcess, tmp_
     # Longer than what is read at once, and not a pipe.
     lines = b"".join(b"line %d\n" % number for number in range(20_000))
     (tmp_path / "lines").write_bytes(lines)
-    command = [sys.executable, "-m", "aiows", "connect", websockets_server.uri("/echo")]
-    with (tmp_path / "lines").open("rb") as file:
-        done = subprocess.run([*command, "-t", "a", "--text", "b"], stdin=file, capture_output=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"a\nb\n" + lines, b"")
+    command = (websockets_server.uri("/echo"), "-t", "a", "--text", "b")
+    with (tmp_path / "lines").open("rb") as file, start(*command, stdin=file) as process:
+        output, errors = process.communicate(timeout=HANG_S)
+    assert (process.returncode, output, errors) == (0, b"a\nb\n" + lines, b"")
 
 
 def test_binary_messages_are_hex_unless_raw(websockets_server: ServerProcess) -> None:
@@ -90,6 +91,9 @@ def test_tls(websockets_tls_server: ServerProcess, certificates: Certificates) -
     uri = websockets_tls_server.uri("/echo")
     assert run(uri, "--ca", certificates.ca, given=b"x\n") == (0, b"x\n", "")
     assert run(uri, "--insecure", given=b"x\n") == (0, b"x\n", "")
+    # A server that does not ask for a certificate is shown none, and it does no harm.
+    shown = ("--cert", certificates.cert, "--key", certificates.key)
+    assert run(uri, "--ca", certificates.ca, *shown, given=b"x\n") == (0, b"x\n", "")
     status, output, errors = run(uri, "--ca", certificates.other_ca)
     assert (status, output) == (1, b"")
     assert errors.startswith("aiows: ") and "certificate" in errors
@@ -212,6 +216,14 @@ def test_nobody_reads_the_output(websockets_server: ServerProcess) -> None:
         process.stdout.close()
         assert process.wait(HANG_S) == 141
         assert process.stderr.read() == b""
+
+
+def test_verbose_logs_to_standard_error(websockets_server: ServerProcess) -> None:
+    field = ("-H", "Authorization: Bearer secret")
+    status, output, errors = run(websockets_server.uri("/echo"), "-v", *field, given=b"hello\n")
+    assert (status, output) == (0, b"hello\n")
+    assert "> TEXT 'hello'" in errors and "< TEXT 'hello'" in errors
+    assert "GET /echo HTTP/1.1" in errors and "secret" not in errors
 
 
 @pytest.mark.parametrize(
