@@ -48,6 +48,7 @@ func (a *arguments) tlsOptions(o *C.aiows_tls_options) *dial.TLSOptions {
 		ServerName:         a.text("server_name", o.server_name),
 		Insecure:           a.bool("insecure", o.insecure),
 		AnyName:            a.bool("any_name", o.any_name),
+		Strict:             a.bool("strict", o.strict),
 		Pins:               a.strings("pins", o.pins, o.n_pins),
 		ALPN:               a.strings("alpn", o.alpn, o.n_alpn),
 		MinVersion:         uint16(o.min_version),
@@ -59,6 +60,7 @@ func (a *arguments) tlsOptions(o *C.aiows_tls_options) *dial.TLSOptions {
 	if o.key_pem != nil && len(out.KeyPEM) == 0 {
 		a.refuse("key_pem is empty, expected text or NULL")
 	}
+	a.reserved(o.reserved)
 	if out.MinVersion != tls.VersionTLS12 && out.MinVersion != tls.VersionTLS13 {
 		a.refuse("min_version is %#04x, expected 0x0303 or 0x0304", out.MinVersion)
 	}
@@ -81,6 +83,7 @@ func (a *arguments) tlsOptions(o *C.aiows_tls_options) *dial.TLSOptions {
 		ServerName:   out.ServerName,
 		Insecure:     out.Insecure,
 		AnyName:      out.AnyName,
+		Strict:       out.Strict,
 		Pins:         out.Pins,
 		ALPN:         out.ALPN,
 		MinVersion:   out.MinVersion,

@@ -305,6 +305,9 @@ typedef struct aiows_tls_options {
 	int32_t any_name;        // 1: verify the server's chain and not its name
 	int32_t client_cert_optional; // 1: a server with authorities lets clients in that show
 				      // no certificate; one that is shown is verified
+	int32_t strict;          // 1: refuse chains that break RFC 5280, as OpenSSL's
+				 // X509_V_FLAG_X509_STRICT does
+	uint32_t reserved;
 } aiows_tls_options;
 
 AIOWS_API void aiows_tls_options_init(aiows_tls_options *options, size_t size);

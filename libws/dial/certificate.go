@@ -25,6 +25,7 @@ func explainCertificate(verify *tls.CertificateVerificationError, most int) stri
 	var invalid x509.CertificateInvalidError
 	var name x509.HostnameError
 	var roots x509.SystemRootsError
+	var strict *strictError
 	switch {
 	case errors.As(verify.Err, &unknown):
 		if unknown.Cert != nil {
@@ -54,6 +55,8 @@ func explainCertificate(verify *tls.CertificateVerificationError, most int) stri
 	case errors.As(verify.Err, &name):
 		cert = name.Certificate
 		reason = "not valid for " + strconv.Quote(shorten(name.Host, 100)) + ", " + certificateNames(cert)
+	case errors.As(verify.Err, &strict):
+		cert, reason = strict.cert, "not as RFC 5280 wants it: "+strict.reason
 	case errors.As(verify.Err, &roots):
 		reason = "no trusted certificates on this system, expected the package ca-certificates or a CA file"
 	}

@@ -2,7 +2,6 @@ package dial
 
 import (
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -88,46 +87,4 @@ func checkPins(leaf *x509.Certificate, pins []pin) error {
 		}
 	}
 	return &pinError{leaf, found, pins}
-}
-
-// verifyAs sets up what a client checks beside or instead of crypto/tls: that
-// looks at chain and name together or at neither, and knows no pins. It is also
-// done for sessions that resume.
-func verifyAs(c *tls.Config, o *TLSOptions) error {
-	var pins []pin
-	for _, s := range o.Pins {
-		p, err := parsePin(s)
-		if err != nil {
-			return err
-		}
-		pins = append(pins, p)
-	}
-	c.InsecureSkipVerify = o.Insecure || o.AnyName
-	if !o.AnyName && pins == nil {
-		return nil
-	}
-	roots, anyName := c.RootCAs, o.AnyName
-	c.VerifyConnection = func(s tls.ConnectionState) error {
-		if anyName {
-			if err := verifyChain(s.PeerCertificates, roots); err != nil {
-				return err
-			}
-		}
-		if pins == nil {
-			return nil
-		}
-		return checkPins(s.PeerCertificates[0], pins)
-	}
-	return nil
-}
-
-func verifyChain(certs []*x509.Certificate, roots *x509.CertPool) error {
-	o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-	for _, cert := range certs[1:] {
-		o.Intermediates.AddCert(cert)
-	}
-	if _, err := certs[0].Verify(o); err != nil {
-		return &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err}
-	}
-	return nil
 }

@@ -31,6 +31,9 @@ type TLSOptions struct {
 	Insecure bool
 	// AnyName verifies the chain of the server's certificate and not its name.
 	AnyName bool
+	// Strict refuses chains with certificates that break RFC 5280 in a way that
+	// crypto/x509 lets pass, such as authorities without a key usage.
+	Strict bool
 	// Pins lists what the server's own certificate must be, any one of them: its
 	// SHA-256 in hexadecimal, with colons or without, or that of its public key as
 	// "sha256//" and base64. It is verified besides, unless Insecure is set.
@@ -104,6 +107,7 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 	if err := verifyAs(c, &o); err != nil {
 		return nil, err
 	}
+	verifyClients(t.server, &o)
 	if roots != nil {
 		t.server.ClientCAs = roots
 		t.server.ClientAuth = tls.RequireAndVerifyClientCert
@@ -137,8 +141,8 @@ func checkOptions(o *TLSOptions, c *tls.Config) (err error) {
 	} else if o.ClientCertOptional {
 		return errors.New("optional client certificates are an option of a server context")
 	}
-	if o.AnyName && o.Insecure {
-		return errors.New("any name together with insecure, which verifies nothing, expected one of them")
+	if o.Insecure && (o.AnyName || o.Strict) {
+		return errors.New("any name or strict together with insecure, which verifies nothing")
 	}
 	if o.ServerName != "" {
 		host, reason := serverName(o.ServerName)

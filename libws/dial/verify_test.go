@@ -1,10 +1,12 @@
 package dial
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
@@ -302,5 +304,72 @@ func TestSystemWithoutAuthorities(t *testing.T) {
 		if e := wantError(t, err, OpTLS, "no trusted certificates on this system"); !e.Certificate() {
 			t.Error("it is not classified as a refused certificate")
 		}
+	}
+}
+
+func TestStrict(t *testing.T) {
+	ca := newAuthority(t, "root")
+	good, goodKey := ca.issue(t, nil, "127.0.0.1")
+	bad, badKey := ca.issue(t, func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }, "127.0.0.1")
+	const reason = `certificate with subject "CN=leaf", issuer "CN=root": not as RFC 5280 wants it: the key usage to sign certificates, but it is no authority`
+	server := mustTLS(t, TLSOptions{CertPEM: bad, KeyPEM: badKey, Server: true})
+	addr := listen(t, "tcp", "127.0.0.1:0", echoTLS(server))
+	for _, o := range []TLSOptions{{}, {AnyName: true}, {Strict: true}, {Strict: true, AnyName: true}} {
+		o.CAPEM = ca.PEM
+		s, err := Dial(t.Context(), &Options{URI: mustURI(t, "wss://"+addr.String()), TLS: mustTLS(t, o)})
+		if o.Strict {
+			wantError(t, err, OpTLS, reason)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+
+	// A server looks at its clients in the same way, and at none that shows nothing.
+	strict := ca.serverTLS(t, TLSOptions{CAPEM: ca.PEM, Strict: true, ClientCertOptional: true, MaxVersion: tls.VersionTLS12})
+	addr = listen(t, "tcp", "127.0.0.1:0", echoTLS(strict))
+	for _, o := range []TLSOptions{{}, {CertPEM: good, KeyPEM: goodKey}, {CertPEM: bad, KeyPEM: badKey}} {
+		o.CAPEM = ca.PEM
+		s, err := Dial(t.Context(), &Options{URI: mustURI(t, "wss://"+addr.String()), TLS: mustTLS(t, o)})
+		if bytes.Equal(o.CertPEM, bad) {
+			wantError(t, err, OpTLS, "it did not accept the client certificate")
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, s.TLS)
+		s.Close()
+	}
+}
+
+func TestStrictReasons(t *testing.T) {
+	named := pkix.Name{CommonName: "a", Names: []pkix.AttributeTypeAndValue{{}}}
+	extension := func(oid asn1.ObjectIdentifier, critical bool) []pkix.Extension {
+		return []pkix.Extension{{Id: oid, Critical: critical}}
+	}
+	for want, c := range map[string]x509.Certificate{
+		"":                                      {MaxPathLen: -1, Subject: named},
+		"a path length, but it is no authority": {MaxPathLenZero: true, Subject: named},
+		"a path length without the key usage to sign certificates":               {MaxPathLen: 1, IsCA: true, Subject: named},
+		"the subject's name is empty":                                            {},
+		"the subject's name is empty and its alternative names are not critical": {Extensions: extension(oidAlternativeNames, false)},
+		"extensions, but its version is below 3":                                 {Version: 1, Subject: named, Extensions: extension(oidBasicConstraints, false)},
+		"the issuer's name is empty":                                             {Issuer: pkix.Name{CommonName: "none"}, Subject: named},
+	} {
+		if c.Issuer.CommonName == "" {
+			c.Issuer = named
+		}
+		if c.Version == 0 {
+			c.Version, c.AuthorityKeyId = 3, []byte{1}
+		}
+		if got := strictReason(&c, false); got != want {
+			t.Errorf("%q, expected %q", got, want)
+		}
+	}
+	if err := checkStrict([][]*x509.Certificate{{{}, {}}, {{}}}); err != nil {
+		t.Errorf("error %v, though one chain passes", err)
 	}
 }

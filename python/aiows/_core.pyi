@@ -50,6 +50,7 @@ class TLS:
         cipher_suites: Sequence[str] | None = (),
         any_name: bool = False,
         client_cert_optional: bool = False,
+        strict: bool = False,
     ) -> Self: ...
 
 @final

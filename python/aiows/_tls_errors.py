@@ -26,6 +26,21 @@ _VERIFY_CODES = {
     'not valid for "': 62,  # HOSTNAME_MISMATCH
     "not an authority": 79,  # INVALID_CA
 }
+# Behind "not as RFC 5280 wants it: ", with VERIFY_X509_STRICT.
+_STRICT_CODES = {
+    "a path length, but": 80,  # PATHLEN_INVALID_FOR_NON_CA
+    "a path length without": 81,  # PATHLEN_WITHOUT_KU_KEY_CERT_SIGN
+    "the key usage to sign": 82,  # KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA
+    "the issuer's name": 83,  # ISSUER_NAME_EMPTY
+    "the subject's name is empty and": 88,  # EMPTY_SUBJECT_SAN_NOT_CRITICAL
+    "the subject's name": 84,  # SUBJECT_NAME_EMPTY
+    "no authority key identifier": 85,  # MISSING_AUTHORITY_KEY_IDENTIFIER
+    "an authority without a subject": 86,  # MISSING_SUBJECT_KEY_IDENTIFIER
+    "the basic constraints": 89,  # CA_BCONS_NOT_CRITICAL
+    "an authority without a key usage": 92,  # CA_CERT_MISSING_KEY_USAGE
+    "extensions, but": 93,  # EXTENSIONS_REQUIRE_VERSION_3
+}
+_STRICT = "not as RFC 5280 wants it: "
 _UNSPECIFIED = 1
 _ADDRESS_MISMATCH = 64
 _is_address_mismatch = re.compile(
@@ -78,7 +93,10 @@ def certificate_error(message: str) -> ssl.SSLCertVerificationError:
 def _verify_code(reason: str) -> int:
     if _is_address_mismatch(reason):
         return _ADDRESS_MISMATCH
-    for beginning, code in _VERIFY_CODES.items():
+    codes = _VERIFY_CODES
+    if reason.startswith(_STRICT):
+        codes, reason = _STRICT_CODES, reason.removeprefix(_STRICT)
+    for beginning, code in codes.items():
         if reason.startswith(beginning):
             return code
     return _UNSPECIFIED

@@ -47,8 +47,8 @@ _UNCHANGED = (
     "post_handshake_auth",
     "sni_callback",
 )
-# The core trusts what is loaded, root or not, and checks as crypto/x509 does: neither
-# flag changes that. 3.13 sets both by default.
+# The core trusts what is loaded, root or not, as VERIFY_X509_PARTIAL_CHAIN has it, which
+# 3.13 sets by default.
 _VERIFY_FLAGS = (
     ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
 )
@@ -283,7 +283,11 @@ class SSLContext(ssl.SSLContext):
             # Whoever the system trusts is trusted as a client; the core wants them named.
             authorities = _authorities.of_system()
         optional = self.verify_mode == ssl.CERT_OPTIONAL
-        return {"ca_pem": authorities, "client_cert_optional": optional}
+        return {
+            "ca_pem": authorities,
+            "client_cert_optional": optional,
+            "strict": self._is_strict(),
+        }
 
     def _client_options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"pins": self.pins}
@@ -292,8 +296,12 @@ class SSLContext(ssl.SSLContext):
             return options
         # A client verifies with CERT_OPTIONAL, too: a server always shows a certificate.
         options["any_name"] = not self.check_hostname
+        options["strict"] = self._is_strict()
         options["ca_pem"] = self._authorities()
         return options
+
+    def _is_strict(self) -> bool:
+        return bool(self.verify_flags & ssl.VERIFY_X509_STRICT)
 
     def _version(self, name: str) -> int:
         version = getattr(self, name)

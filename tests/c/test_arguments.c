@@ -338,8 +338,7 @@ static void tls_options_are_checked(void)
 	TRY_TLS(o.n_pins, 1, AIOWS_ERR_ARGUMENT, "pins is NULL");
 	TRY_TLS(o.n_cipher_suites = 1; o.cipher_suites, suites, AIOWS_ERR_ARGUMENT, suites[0]);
 	TRY_TLS(o.any_name, 2, AIOWS_ERR_ARGUMENT, "any_name is 2");
-	TRY_TLS(o.insecure = 1;
-	        o.any_name, 1, AIOWS_ERR_ARGUMENT, "any name together with insecure");
+	TRY_TLS(o.insecure = 1; o.any_name, 1, AIOWS_ERR_ARGUMENT, "together with insecure");
 	TRY_TLS(o.cert_file = "x"; o.server = 1; o.any_name, 1, AIOWS_ERR_ARGUMENT, "for clients");
 	TRY_TLS(o.client_cert_optional, 1, AIOWS_ERR_ARGUMENT, "client_cert_optional");
 	finish(loop);

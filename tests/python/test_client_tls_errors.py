@@ -15,9 +15,13 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from websockets.sync.server import ServerConnection, serve
 
-from aiows import connect, create_default_context
+from aiows import SSLContext, connect, create_default_context
 from aiows._tls_errors import certificate_error
 from tls_peers import HOUR, NOW, files, self_signed, server_context, websockets_peer
 
@@ -136,6 +140,100 @@ async def test_certificate_for_something_else(tmp_path_factory: pytest.TempPathF
         with pytest.raises(ssl.SSLCertVerificationError) as theirs:
             await asyncio.open_connection("127.0.0.1", port, ssl=plain, server_hostname="localhost")
     assert ours.value.verify_code == theirs.value.verify_code
+
+
+# What breaks RFC 5280 in the authority and in the certificate below it: extensions left out,
+# extensions whose criticality is the other one, and whether the leaf may sign.
+LAX: dict[str, tuple[set[type[x509.ExtensionType]], set[type[x509.ExtensionType]], bool]] = {
+    "nothing": (set(), set(), False),
+    "authority without key usage": ({x509.KeyUsage}, set(), False),
+    "authority without subject key": ({x509.SubjectKeyIdentifier}, set(), False),
+    "constraints not critical": (set(), {x509.BasicConstraints}, False),
+    "no authority key": ({x509.AuthorityKeyIdentifier}, set(), False),
+    "leaf that signs": (set(), set(), True),
+}
+
+
+def lax_chain(
+    absent: set[type[x509.ExtensionType]], turned: set[type[x509.ExtensionType]], signs: bool
+) -> tuple[str, trustme.LeafCert]:
+    """Return an authority as PEM text and a certificate of its for localhost."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in ("root", "lax")]
+    certificates = []
+    for is_leaf, (key, name) in enumerate(zip(keys, names, strict=True)):
+        usage = dict.fromkeys(
+            (
+                "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+                "crl_sign", "encipher_only", "decipher_only",
+            ),
+            False,
+        )  # fmt: skip
+        extensions: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.BasicConstraints(ca=not is_leaf, path_length=None), True),
+            (
+                x509.KeyUsage(digital_signature=True, key_cert_sign=signs or not is_leaf, **usage),
+                True,
+            ),
+            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), False),
+        ]
+        if is_leaf:
+            extensions.append((x509.SubjectAlternativeName([x509.DNSName("localhost")]), False))
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(names[0])
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - HOUR)
+            .not_valid_after(NOW + HOUR)
+        )
+        for extension, critical in extensions:
+            if type(extension) not in absent:
+                builder = builder.add_extension(extension, critical ^ (type(extension) in turned))
+        certificates.append(builder.sign(keys[0], hashes.SHA256()))
+    pems = [each.public_bytes(serialization.Encoding.PEM) for each in certificates]
+    private = keys[1].private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return pems[0].decode(), trustme.LeafCert(private, pems[1], [])
+
+
+@pytest.mark.parametrize("case", LAX)
+async def test_strict(tmp_path_factory: pytest.TempPathFactory, case: str) -> None:
+    cadata, leaf = lax_chain(*LAX[case])
+    chain = files(tmp_path_factory, leaf)
+    async with websockets_peer(server_context(chain)) as port:
+        codes = []
+        for make in (create_default_context, ssl.create_default_context):
+            context = make(cadata=cadata)
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            await try_context(port, context)
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
+            try:
+                await try_context(port, context)
+            except ssl.SSLCertVerificationError as error:
+                codes.append((error.verify_code, error.reason))
+        if case == "nothing":
+            assert codes == []
+        else:
+            assert len(codes) == 2
+            assert codes[0] == codes[1]
+
+
+async def try_context(port: int, context: ssl.SSLContext) -> None:
+    if isinstance(context, SSLContext):
+        async with connect(f"wss://localhost:{port}/", ssl=context):
+            return
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname="localhost"
+    )
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def test_names_that_look_like_reasons() -> None:

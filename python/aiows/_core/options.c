@@ -106,6 +106,7 @@ const Field tls_fields[] = {
 	COUNTED(aiows_tls_options, cipher_suites, FIELD_STRINGS),
 	FIELD(aiows_tls_options, any_name, FIELD_BOOL),
 	FIELD(aiows_tls_options, client_cert_optional, FIELD_BOOL),
+	FIELD(aiows_tls_options, strict, FIELD_BOOL),
 	{ NULL, 0, 0, 0 },
 };
 

@@ -6,7 +6,8 @@ PyDoc_STRVAR(tls_doc,
              "TLS(*, server=False, insecure=False, min_version=0, max_version=0, ca_file=None,\n"
              "    ca_pem=None, cert_file=None, key_file=None, cert_pem=None, key_pem=None,\n"
              "    server_name=None, alpn=(), ca_dir=None, key_password=None, pins=(),\n"
-             "    cipher_suites=(), any_name=False, client_cert_optional=False)\n--\n\n"
+             "    cipher_suites=(), any_name=False, client_cert_optional=False,\n"
+             "    strict=False)\n--\n\n"
              "A TLS context that connections and listeners share.\n\n"
              "Certificates are loaded here, once; Error names what could not be loaded.");
 
