@@ -102,7 +102,7 @@ func (c *Conn) emitPart(payload []byte, flags uint16, b *batch) bool {
 	r := &c.reader
 	last := r.fin && r.left == 0
 	op, packed := wire.OpContinuation, unpacked
-	if r.before == 0 {
+	if r.before == 0 && r.fragments == 1 {
 		op = r.kind
 	}
 	r.before += int64(len(payload))

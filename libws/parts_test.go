@@ -327,3 +327,23 @@ func TestStreamBudget(t *testing.T) {
 		t.Error("closed")
 	}
 }
+
+// TestStreamLogged: frames of a message in parts are noted as they are told.
+func TestStreamLogged(t *testing.T) {
+	inBothRoles(t, func(o *ConnOptions) { o.Stream, o.LogFrames = true, true }, func(h *host, c *Conn, p *peer) {
+		h.drain()
+		h.take(EventLog)
+		h.cap = 3
+		p.write(slices.Concat(p.frame(wire.OpText, false, []byte("a")), p.frame(wire.OpContinuation, false, nil), p.frame(wire.OpContinuation, true, []byte("b"))))
+		h.expectParts(part{Text, false, "a"}, part{Text, false, ""}, part{Text, true, "b"})
+		h.settled()
+		var lines []string
+		for _, e := range h.take(EventLog) {
+			lines = append(lines, string(e.data))
+		}
+		want := []string{"< TEXT 'a' [1 byte, continued]", "< CONT '' [0 bytes, continued]", "< CONT 'b' [1 byte]"}
+		if !slices.Equal(lines, want) {
+			h.t.Errorf("got %q, expected %q", lines, want)
+		}
+	})
+}

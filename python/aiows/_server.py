@@ -466,6 +466,8 @@ class Server:
         try:
             if connection._base_logger.isEnabledFor(logging.DEBUG):
                 core = core | {"log_frames": True}
+            if connection._unbounded:
+                core = core | {"stream": True}
             if fields or subprotocol is not None:
                 asked.accept(connection, subprotocol=subprotocol, headers=fields, **core)
             else:

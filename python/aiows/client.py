@@ -141,9 +141,9 @@ class connect(Connector):
             aiows.client.backoff: up to 5 s at random, then 3.1 s growing by
             1.618 up to 90 s.
         max_size: Bytes of a message, None for no limit, or (message, fragment) with
-            a limit for each of its frames; more closes with 1009. With (None,
-            fragment) messages are read frame by frame, as recv_streaming does from
-            its first call. Default 1 MiB.
+            a limit for each of its frames; more closes with 1009. Without a limit of
+            a message they are read frame by frame, as recv_streaming does from its
+            first call. Default 1 MiB.
         max_queue: Messages that are queued before reading stops, or (high,
             low) where it stops and goes on, None for no limit. Default 16 and
             a quarter of it.
@@ -269,7 +269,9 @@ class connect(Connector):
                 connection._uri, connection._target = uri, self._target
                 connection._opened = opened = driver.loop.create_future()
                 try:
-                    driver.core.connect(connection, uri, tls=tls, **options)
+                    driver.core.connect(
+                        connection, uri, tls=tls, stream=connection._unbounded, **options
+                    )
                 except _core.Error as error:
                     raise open_error(error, uri, None) from None
             except BaseException:

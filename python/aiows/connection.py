@@ -85,7 +85,7 @@ class Connection(Description, _core.Connection):
     write_limit is to be sent already.
 
     Attributes:
-        queued: Messages that wait for recv; frames once recv_streaming was used.
+        queued: Messages that wait for recv; frames where they are read one by one.
         buffered: Bytes that wait to be sent.
         received_at: When the last message was read from the socket, in
             nanoseconds of time.monotonic_ns.
@@ -164,9 +164,8 @@ class Connection(Description, _core.Connection):
         self._request: Request | None = None
         self._response: Response | None = None
         self._stats: dict[str, int] = {}
-        # Nothing but a fragment's length bounds what is kept of a message.
+        # Its messages come in parts from the start, as nothing else bounds what is kept of one.
         self._unbounded = options.max_size[0] is None and on_message is None
-        self._unbounded &= options.max_size[1] is not None
         self._reader: weakref.ref[Parts] | None = None
         self._streamed = 0
         self._cut = b""
@@ -398,8 +397,6 @@ class Connection(Description, _core.Connection):
         return rcvd, sent, self._rcvd_then_sent is True if both else None
 
     def _on_open(self) -> None:
-        if self._unbounded:
-            self._stream()
         if self._base_logger.isEnabledFor(logging.DEBUG):
             self.logger.debug("= connection is OPEN")
         if self._opened is not None and not self._opened.done():

@@ -18,6 +18,7 @@ from servers.fixtures import (  # noqa: F401
     any_server,
     any_tls_server,
     certificates,
+    numbers_server,
     peer_server,
     picows_server,
     picows_tls_server,

@@ -57,6 +57,10 @@ class Session:
     def write(self, octets: bytes) -> None:
         self._writer.write(octets)
 
+    async def drain(self) -> None:
+        await self._writer.drain()
+        await asyncio.sleep(0)
+
     def pong(self, payload: bytes) -> None:
         self._writer.write(frame(PONG, payload))
 

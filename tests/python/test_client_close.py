@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from aiows import (
     WriteLimitExceeded,
     connect,
 )
-from scripted import TEXT, ScriptedServer
+from scripted import BINARY, PING, TEXT, ScriptedServer, Session, frame
 
 
 async def last_close(server: ServerProcess, path: str) -> tuple[int, str]:
@@ -326,3 +328,57 @@ async def test_destroyed_while_inside(websockets_server: ServerProcess) -> None:
     coroutine.close()  # what the interpreter does to a coroutine that nobody runs any more
     await ws.wait_closed()
     assert ws.close_code == 1006
+
+
+async def flood(session: Session, octets: bytes) -> None:
+    while True:
+        session.write(octets)
+        await session.drain()
+
+
+MISBEHAVIOUR = {
+    "messages": frame(BINARY, bytes(60000)) * 4,
+    "small messages": frame(TEXT, b"x") * 20000,
+    "pings": frame(PING, b"x") * 5000,
+    "an endless message": frame(0, bytes(60000), fin=False) * 4,
+    "half a frame": frame(BINARY, bytes(1000))[:500],
+    "nothing": b"",
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("reading", ["recv", "recv_streaming", "nothing"])
+@pytest.mark.parametrize("peer", MISBEHAVIOUR)
+async def test_close_ends_whatever_the_peer_does(peer: str, reading: str) -> None:
+    # The peer never reads, and never answers; what we send fills every buffer.
+    octets = MISBEHAVIOUR[peer]
+    async with ScriptedServer() as server:
+        ws = await connect(server.uri, close_timeout=0.3, ping_interval=None, max_size=None)
+        session = await server.accepted()
+        session.write(frame(BINARY, b"begun", fin=peer != "an endless message"))
+        session.write(octets)
+        flooding = asyncio.create_task(flood(session, octets if "half" not in peer else b""))
+
+        async def read() -> None:
+            while reading == "recv":
+                await ws.recv()
+            while reading == "recv_streaming":
+                async for _ in ws.recv_streaming():
+                    pass
+            await ws.wait_closed()
+
+        async def parts() -> AsyncIterator[bytes]:
+            while True:
+                yield bytes(1 << 20)
+
+        tasks = [asyncio.create_task(read()), asyncio.create_task(ws.send(bytes(32 << 20)))]
+        tasks += [asyncio.create_task(ws.send(parts())), asyncio.create_task(ws.send("queued"))]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            await ws.close()
+        assert ws.state is State.CLOSED
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, ConnectionClosedError)
+        flooding.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await flooding

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -455,3 +459,16 @@ async def test_close_in_the_middle_of_a_message(websockets_server: ServerProcess
             await sending
         assert caught.value.sent is not None
         assert caught.value.sent.code == 1011
+
+
+# --- the guide
+
+
+@pytest.mark.once
+def test_the_guides_program(websockets_server: ServerProcess, tmp_path: Path) -> None:
+    program = Path(__file__).parents[2] / "examples" / "python" / "file.py"
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(3_000_000))
+    command = [sys.executable, program, websockets_server.uri(), source, target]
+    subprocess.run(command, check=True, timeout=60)
+    assert target.read_bytes() == source.read_bytes()

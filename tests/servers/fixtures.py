@@ -49,6 +49,12 @@ def websockets_server() -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="session")
+def numbers_server() -> Iterator[ServerProcess]:
+    with ServerProcess("numbers_websockets") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def aiohttp_server() -> Iterator[ServerProcess]:
     with ServerProcess("aiohttp_server") as server:
         yield server
