@@ -50,6 +50,8 @@ class Connector:
 
     # What is made; create_connection is a subclass of it.
     _connection_class: type[Any]
+    # Whether the connections belong to one.
+    _event_loop = True
 
     def __init__(
         self,
@@ -167,6 +169,10 @@ class Connector:
         self._logger = logger_for(logger, "aiows.client")
         if on_open is not None and not callable(on_open):
             raise TypeError(f"on_open must be callable, got {on_open!r}")
+        if not self._event_loop:
+            callback("on_open", on_open)
+            if on_message is not None:
+                raise TypeError("on_message needs an event loop; iterate over the connection")
         self._on_open = on_open
         self._on_message = callback("on_message", on_message)
         self._on_close = callback("on_close", on_close)

@@ -31,7 +31,6 @@ class Description:
         __slots__ = ()  # so that subclasses may have none, or their own
     else:
         _base_logger: LoggerLike
-        _error: _core.Error | None
         _id: uuid.UUID | None
         _info: dict[str, Any] | None
         _logger: logging.LoggerAdapter[Any] | None
@@ -40,6 +39,9 @@ class Description:
         _response: Response | None
 
         def _has_ended(self) -> bool:
+            raise NotImplementedError
+
+        def _cause(self) -> _core.Error | None:
             raise NotImplementedError
 
         def info(self) -> dict[str, Any]:
@@ -172,7 +174,7 @@ class Description:
     def _closed_exception(self) -> ConnectionClosed:
         rcvd, sent, rcvd_then_sent = self._closing_state()
         exception = self._closed_type(rcvd, sent)(rcvd, sent, rcvd_then_sent)
-        exception.__cause__ = closed_cause(self._error, self._max_size)
+        exception.__cause__ = closed_cause(self._cause(), self._max_size)
         return exception
 
     def _closed_type(self, rcvd: Close | None, sent: Close | None) -> type[ConnectionClosed]:

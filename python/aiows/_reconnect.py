@@ -125,14 +125,19 @@ async def try_each(uris: Sequence[str], attempt: Callable[[str], Awaitable[_T]])
         try:
             return await attempt(uri)
         except Exception as error:
-            shown = traceback.format_exception_only(error)[0].strip()
-            notes.append(f"before, {without_credentials(uri)}: {shown}")
+            notes.append(earlier_attempt(uri, error))
     try:
         return await attempt(uris[-1])
     except Exception as error:
         for note in notes:
             error.add_note(note)
         raise
+
+
+def earlier_attempt(uri: str, error: Exception) -> str:
+    """Return the note about an attempt that failed before the last one."""
+    shown = traceback.format_exception_only(error)[0].strip()
+    return f"before, {without_credentials(uri)}: {shown}"
 
 
 class Attempts:

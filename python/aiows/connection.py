@@ -367,6 +367,9 @@ class Connection(Description, _core.Connection):
     def _has_ended(self) -> bool:
         return self._ended
 
+    def _cause(self) -> _core.Error | None:
+        return self._error
+
     def _count(self) -> None:
         self._stats = self.stats_()
         measured = self._stats["latency_ns"]

@@ -199,25 +199,6 @@ static bool is_due(Connection *conn, size_t len)
 	return true;
 }
 
-static PyObject *convert(PyObject *message, int decode)
-{
-	if (message == NULL || decode < 0 || (decode != 0) == PyUnicode_Check(message)) {
-		return message;
-	}
-	PyObject *converted;
-	if (decode) {
-		char *data;
-		Py_ssize_t len;
-		converted = PyBytes_AsStringAndSize(message, &data, &len) == 0
-		                    ? PyUnicode_DecodeUTF8(data, len, NULL)
-		                    : NULL;
-	} else {
-		converted = PyUnicode_AsUTF8String(message);
-	}
-	Py_DECREF(message);
-	return converted;
-}
-
 // next_many returns a list of all whole messages that are queued, up to most. NULL
 // without an exception: there is none.
 static PyObject *next_many(Connection *conn, uint32_t most)
@@ -254,7 +235,7 @@ static PyObject *next(Awaitable *self)
 	case OP_PART:
 		return conn->count > 0 || conn->parts != NULL ? part_next(conn) : NULL;
 	default:
-		return convert(message_next(conn), self->decode);
+		return message_decode(message_next(conn), self->decode);
 	}
 }
 

@@ -496,6 +496,19 @@ static int mark_from_object(PyObject *object, uint32_t *out)
 	return 0;
 }
 
+int queue_marks(PyObject *high, PyObject *low, uint32_t *high_out, uint32_t *low_out)
+{
+	if (mark_from_object(high, high_out) < 0 || mark_from_object(low, low_out) < 0) {
+		return -1;
+	}
+	if (*low_out > *high_out && low != Py_None) {
+		PyErr_Format(PyExc_ValueError, "max_queue: low mark %R is above high mark %R", low,
+		             high);
+		return -1;
+	}
+	return 0;
+}
+
 static int connection_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
 	static char *keywords[] = { "loop", "max_queue", "text_as_bytes", "on_message", NULL };
@@ -517,13 +530,7 @@ static int connection_init(PyObject *op, PyObject *args, PyObject *kwargs)
 		return -1;
 	}
 	uint32_t high_mark = 16, low_mark = 4;
-	if (high != NULL &&
-	    (mark_from_object(high, &high_mark) < 0 || mark_from_object(low, &low_mark) < 0)) {
-		return -1;
-	}
-	if (low_mark > high_mark && low != Py_None) {
-		PyErr_Format(PyExc_ValueError, "max_queue: low mark %R is above high mark %R", low,
-		             high);
+	if (high != NULL && queue_marks(high, low, &high_mark, &low_mark) < 0) {
 		return -1;
 	}
 	if (on_message != Py_None) {

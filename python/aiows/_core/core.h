@@ -71,6 +71,7 @@ static inline PyObject *call_one(PyObject *function, PyObject *argument)
 typedef struct State {
 	PyTypeObject *loop_type;
 	PyTypeObject *connection_type;
+	PyTypeObject *blocking_type;
 	PyTypeObject *awaitable_type;
 	PyTypeObject *waiter_type;
 	PyTypeObject *tls_type;
@@ -316,10 +317,17 @@ int set_fields(State *state, Scratch *scratch, PyObject *kwargs, const Field *co
                void *const *targets);
 int headers_from_object(Scratch *scratch, PyObject *object, const aiows_header **out, size_t *n);
 const char *text_from_object(Scratch *scratch, PyObject *object);
+// start_connection returns what aiows_connect did with the options named in kwargs, or
+// SEND_RAISED with an exception set.
+int start_connection(State *state, aiows_loop *loop, PyObject *uri, PyObject *kwargs,
+                     uint64_t user_data, aiows_conn **handle, aiows_error *error);
 
 // --- info.c
 PyObject *headers_to_list(const aiows_header *headers, size_t n);
 PyObject *strings_to_list(const char *const *strings, size_t n);
+PyObject *info_of(State *state, aiows_conn *handle);
+PyObject *stats_of(State *state, aiows_conn *handle);
+PyObject *error_of(State *state, aiows_conn *handle);
 PyObject *conn_info(Connection *conn);
 PyObject *conn_stats(Connection *conn);
 PyObject *conn_error(Connection *conn);
@@ -345,8 +353,14 @@ int report_exception(Loop *loop, PyObject *subject, const char *message);
 
 // --- connection.c
 extern PyType_Spec connection_spec;
+int queue_marks(PyObject *high, PyObject *low, uint32_t *high_out, uint32_t *low_out);
+
+// --- blocking.c
+extern PyType_Spec blocking_spec;
 
 // --- message.c
+PyObject *message_of(const aiows_event *event, bool as_bytes);
+PyObject *message_decode(PyObject *message, int decode); // steals; 1, 0, or -1: as it is
 PyObject *message_new(Connection *conn, const aiows_event *event, int part);
 int queue_message(Connection *conn, const aiows_event *event);
 void queue_convert(Loop *loop); // the messages that point into the batch in hand
@@ -367,8 +381,10 @@ int message_kind(PyObject *message, PyObject *text);
 int payload_open(Payload *payload, PyObject *object);
 void payload_close(Payload *payload);
 
-// send_message returns what aiows_send did, or SEND_RAISED with an exception set.
+// send_payload and send_message return what aiows_send did, or SEND_RAISED with an
+// exception set.
 enum { SEND_RAISED = INT32_MIN };
+int send_payload(aiows_conn *handle, PyObject *payload, int kind, uint32_t flags, size_t *len_out);
 int send_message(Connection *conn, PyObject *payload, int kind, uint32_t flags, size_t *len_out);
 
 // --- awaitable.c

@@ -180,36 +180,58 @@ static PyObject *ended(Connection *conn, PyObject *remembered)
 	return PyDict_Check(remembered) ? PyDict_Copy(remembered) : Py_NewRef(remembered);
 }
 
-PyObject *conn_info(Connection *conn)
+PyObject *info_of(State *state, aiows_conn *handle)
 {
-	if (conn->handle == NULL) {
-		return ended(conn, conn->last_info);
-	}
 	aiows_conn_info_t info;
 	memset(&info, 0, sizeof info);
 	info.size = sizeof info;
-	int32_t code = lib.conn_info(conn->handle, &info);
+	int32_t code = lib.conn_info(handle, &info);
 	if (code < 0) {
-		raise_error(conn->state, code, NULL);
+		raise_error(state, code, NULL);
 		return NULL;
 	}
 	return fields_to_dict(info_fields, &info);
 }
 
-PyObject *conn_stats(Connection *conn)
+PyObject *conn_info(Connection *conn)
 {
-	if (conn->handle == NULL) {
-		return ended(conn, conn->last_stats);
-	}
+	return conn->handle == NULL ? ended(conn, conn->last_info)
+	                            : info_of(conn->state, conn->handle);
+}
+
+PyObject *stats_of(State *state, aiows_conn *handle)
+{
 	aiows_conn_stats_t stats;
 	memset(&stats, 0, sizeof stats);
 	stats.size = sizeof stats;
-	int32_t code = lib.conn_stats(conn->handle, &stats);
+	int32_t code = lib.conn_stats(handle, &stats);
 	if (code < 0) {
-		raise_error(conn->state, code, NULL);
+		raise_error(state, code, NULL);
 		return NULL;
 	}
 	return fields_to_dict(conn_stats_fields, &stats);
+}
+
+PyObject *conn_stats(Connection *conn)
+{
+	return conn->handle == NULL ? ended(conn, conn->last_stats)
+	                            : stats_of(conn->state, conn->handle);
+}
+
+PyObject *error_of(State *state, aiows_conn *handle)
+{
+	aiows_error error;
+	memset(&error, 0, sizeof error);
+	error.size = sizeof error;
+	int32_t code = lib.conn_error(handle, &error);
+	if (code == AIOWS_ERR_STATE || (code == 0 && error.code == 0)) {
+		Py_RETURN_NONE;
+	}
+	if (code < 0) {
+		raise_error(state, code, NULL);
+		return NULL;
+	}
+	return error_new(state, error.code, &error);
 }
 
 PyObject *conn_error(Connection *conn)
@@ -217,18 +239,7 @@ PyObject *conn_error(Connection *conn)
 	if (conn->handle == NULL) {
 		return Py_NewRef(conn->last_error != NULL ? conn->last_error : Py_None);
 	}
-	aiows_error error;
-	memset(&error, 0, sizeof error);
-	error.size = sizeof error;
-	int32_t code = lib.conn_error(conn->handle, &error);
-	if (code == AIOWS_ERR_STATE || (code == 0 && error.code == 0)) {
-		Py_RETURN_NONE;
-	}
-	if (code < 0) {
-		raise_error(conn->state, code, NULL);
-		return NULL;
-	}
-	return error_new(conn->state, error.code, &error);
+	return error_of(conn->state, conn->handle);
 }
 
 void conn_remember(Connection *conn)

@@ -100,10 +100,9 @@ void loop_unlink(Loop *self, Connection *conn)
 static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
 {
 	Loop *self = (Loop *)op;
-	PyObject *object, *uri_object;
+	PyObject *object, *uri;
 	if (loop_check(self) < 0 ||
-	    !PyArg_ParseTuple(args, "O!O:connect", self->state->connection_type, &object,
-	                      &uri_object)) {
+	    !PyArg_ParseTuple(args, "O!O:connect", self->state->connection_type, &object, &uri)) {
 		return NULL;
 	}
 	Connection *conn = (Connection *)object;
@@ -112,40 +111,22 @@ static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
 		PyErr_SetString(PyExc_RuntimeError, "expected a fresh Connection of this loop");
 		return NULL;
 	}
-	aiows_conn_options conn_options;
-	aiows_connect_options options;
-	lib.conn_options_init(&conn_options, sizeof conn_options);
-	lib.connect_options_init(&options, sizeof options);
-	options.conn = &conn_options;
-	Scratch scratch;
-	const Field *tables[] = { connect_fields, conn_fields, NULL };
-	void *targets[] = { &options, &conn_options, NULL };
-	if (scratch_init(&scratch) < 0) {
-		return NULL;
-	}
-	bool done = false;
-	const char *uri = text_from_object(&scratch, uri_object);
-	if (uri != NULL && set_fields(self->state, &scratch, kwargs, tables, targets) == 0) {
-		aiows_error error = { .size = sizeof error };
-		aiows_conn *handle = NULL;
-		aiows_loop *loop = self->handle;
-		int32_t code;
-		loop_add(self, conn);
-		Py_BEGIN_ALLOW_THREADS code = lib.connect(
-			loop, uri, &options, (uint64_t)(uintptr_t)conn, &handle, &error);
-		Py_END_ALLOW_THREADS done = code >= 0;
-		if (!done) {
+	aiows_error error = { .size = sizeof error };
+	aiows_conn *handle = NULL;
+	loop_add(self, conn);
+	int code = start_connection(self->state, self->handle, uri, kwargs,
+	                            (uint64_t)(uintptr_t)conn, &handle, &error);
+	if (code < 0) {
+		if (code != SEND_RAISED) {
 			raise_error(self->state, code, &error);
-			loop_unlink(self, conn);
-			loop_forget(self, conn);
-			loop_wake(self); // for on_idle
-		} else if (!self->closed) {
-			conn->handle = handle;
 		}
-	}
-	scratch_free(&scratch);
-	if (!done) {
+		loop_unlink(self, conn);
+		loop_forget(self, conn);
+		loop_wake(self); // for on_idle
 		return NULL;
+	}
+	if (!self->closed) {
+		conn->handle = handle;
 	}
 	Py_RETURN_NONE;
 }

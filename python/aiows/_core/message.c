@@ -230,15 +230,39 @@ PyObject *part_next(Connection *self)
 	return Py_BuildValue("(NOO)", data, fin ? Py_True : Py_False, text ? Py_True : Py_False);
 }
 
+PyObject *message_of(const aiows_event *event, bool as_bytes)
+{
+	const char *data = (const char *)(uintptr_t)event->data;
+	if (event->kind == AIOWS_TEXT && !as_bytes) {
+		return PyUnicode_DecodeUTF8(data != NULL ? data : "", (Py_ssize_t)event->len, NULL);
+	}
+	return PyBytes_FromStringAndSize(data, (Py_ssize_t)event->len);
+}
+
 // message_new returns the str or bytes of an event: bytes of a part of any kind, as it may
 // end inside a character.
 PyObject *message_new(Connection *self, const aiows_event *event, int part)
 {
-	const char *data = (const char *)(uintptr_t)event->data;
-	if (event->kind == AIOWS_TEXT && part == PART_NONE && !self->text_as_bytes) {
-		return PyUnicode_DecodeUTF8(data != NULL ? data : "", (Py_ssize_t)event->len, NULL);
+	return message_of(event, part != PART_NONE || self->text_as_bytes);
+}
+
+PyObject *message_decode(PyObject *message, int decode)
+{
+	if (message == NULL || decode < 0 || (decode != 0) == PyUnicode_Check(message)) {
+		return message;
 	}
-	return PyBytes_FromStringAndSize(data, (Py_ssize_t)event->len);
+	PyObject *converted;
+	if (decode) {
+		char *data;
+		Py_ssize_t len;
+		converted = PyBytes_AsStringAndSize(message, &data, &len) == 0
+		                    ? PyUnicode_DecodeUTF8(data, len, NULL)
+		                    : NULL;
+	} else {
+		converted = PyUnicode_AsUTF8String(message);
+	}
+	Py_DECREF(message);
+	return converted;
 }
 
 // --- out
@@ -289,13 +313,12 @@ void payload_close(Payload *payload)
 	}
 }
 
-int send_message(Connection *self, PyObject *object, int kind, uint32_t flags, size_t *len_out)
+int send_payload(aiows_conn *handle, PyObject *object, int kind, uint32_t flags, size_t *len_out)
 {
 	Payload payload;
 	if (payload_open(&payload, object) < 0) {
 		return SEND_RAISED;
 	}
-	aiows_conn *handle = self->handle;
 	size_t len = (size_t)payload.len;
 	int32_t code = AIOWS_ERR_STATE;
 	if (handle != NULL) {
@@ -308,11 +331,17 @@ int send_message(Connection *self, PyObject *object, int kind, uint32_t flags, s
 				lib.send(handle, kind, flags, payload.data, len);
 			Py_END_ALLOW_THREADS
 		}
-		if (code == AIOWS_ERR_HANDLE && self->status == AIOWS_CLOSED) {
-			code = AIOWS_ERR_CLOSED; // another thread closed the loop meanwhile
-		}
 	}
 	payload_close(&payload);
 	*len_out = len;
+	return code;
+}
+
+int send_message(Connection *self, PyObject *object, int kind, uint32_t flags, size_t *len_out)
+{
+	int code = send_payload(self->handle, object, kind, flags, len_out);
+	if (code == AIOWS_ERR_HANDLE && self->status == AIOWS_CLOSED) {
+		return AIOWS_ERR_CLOSED; // another thread closed the loop meanwhile
+	}
 	return code;
 }

@@ -264,6 +264,7 @@ static int core_exec(PyObject *module)
 	} types[] = {
 		{ &loop_spec, offsetof(State, loop_type), true },
 		{ &connection_spec, offsetof(State, connection_type), true },
+		{ &blocking_spec, offsetof(State, blocking_type), true },
 		{ &tls_spec, offsetof(State, tls_type), true },
 		{ &listener_spec, offsetof(State, listener_type), true },
 		{ &request_spec, offsetof(State, request_type), true },
@@ -305,6 +306,7 @@ static int core_exec(PyObject *module)
 #define STATE_TYPES(X)                                                                             \
 	X(loop_type)                                                                               \
 	X(connection_type)                                                                         \
+	X(blocking_type)                                                                           \
 	X(awaitable_type)                                                                          \
 	X(waiter_type)                                                                             \
 	X(tls_type)                                                                                \

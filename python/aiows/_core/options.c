@@ -400,3 +400,28 @@ int set_fields(State *state, Scratch *scratch, PyObject *kwargs, const Field *co
 	}
 	return 0;
 }
+
+int start_connection(State *state, aiows_loop *loop, PyObject *uri_object, PyObject *kwargs,
+                     uint64_t user_data, aiows_conn **handle, aiows_error *error)
+{
+	aiows_conn_options conn_options;
+	aiows_connect_options options;
+	lib.conn_options_init(&conn_options, sizeof conn_options);
+	lib.connect_options_init(&options, sizeof options);
+	options.conn = &conn_options;
+	Scratch scratch;
+	const Field *tables[] = { connect_fields, conn_fields, NULL };
+	void *targets[] = { &options, &conn_options, NULL };
+	if (scratch_init(&scratch) < 0) {
+		return SEND_RAISED;
+	}
+	int code = SEND_RAISED;
+	const char *uri = text_from_object(&scratch, uri_object);
+	if (uri != NULL && set_fields(state, &scratch, kwargs, tables, targets) == 0) {
+		Py_BEGIN_ALLOW_THREADS code =
+			lib.connect(loop, uri, &options, user_data, handle, error);
+		Py_END_ALLOW_THREADS
+	}
+	scratch_free(&scratch);
+	return code;
+}

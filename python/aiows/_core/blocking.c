@@ -1,0 +1,497 @@
+#include "blocking.h"
+
+#include <string.h>
+
+bool blocking_made(Blocking *self)
+{
+	if (self->state == NULL) {
+		PyErr_SetString(PyExc_RuntimeError, "BlockingConnection.__init__() was not called");
+		return false;
+	}
+	return true;
+}
+
+bool blocking_usable(Blocking *self)
+{
+	if (!blocking_made(self)) {
+		return false;
+	}
+	if (library_forked) {
+		raise_error(self->state, AIOWS_ERR_FORKED, NULL);
+		return false;
+	}
+	return true;
+}
+
+// --- receiving
+
+static PyObject *receive_alone(Blocking *self, int64_t deadline, int decode)
+{
+	if (self->receiving) {
+		return raise_concurrent(self);
+	}
+	self->receiving = true;
+	PyObject *message = receive(self, deadline, decode);
+	self->receiving = false;
+	if (message == NULL && !PyErr_Occurred()) {
+		PyErr_SetString(PyExc_TimeoutError, "no message came within the timeout");
+	}
+	return message;
+}
+
+PyDoc_STRVAR(recv_doc, "recv($self, /, timeout=None, decode=None)\n--\n\n"
+                       "Wait for the next message: str for TEXT, bytes for BINARY.\n\n"
+                       "timeout is in seconds, None for no limit; after it TimeoutError is\n"
+                       "raised, and nothing is lost. decode=True decodes, decode=False does\n"
+                       "not, whatever came. Raises _closed_exception() once closed and\n"
+                       "empty, _concurrency_error() while another thread receives.");
+
+static PyObject *blocking_recv(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+	static const char *const keywords[2] = { "timeout", "decode" };
+	Blocking *self = (Blocking *)op;
+	PyObject *values[2] = { NULL, NULL };
+	int64_t deadline = NO_DEADLINE;
+	int decode = -1;
+	if (!blocking_usable(self)) {
+		return NULL;
+	}
+	if (n != 0 || names != NULL) {
+		if (keywords_from(args, n, names, keywords, values) < 0 ||
+		    deadline_from_object(values[0], &deadline) < 0) {
+			return NULL;
+		}
+		if (values[1] != NULL && values[1] != Py_None &&
+		    (decode = PyObject_IsTrue(values[1])) < 0) {
+			return NULL;
+		}
+	}
+	return receive_alone(self, deadline, decode);
+}
+
+static PyObject *blocking_next(PyObject *op)
+{
+	Blocking *self = (Blocking *)op;
+	if (!blocking_usable(self)) {
+		return NULL;
+	}
+	PyObject *message = receive_alone(self, NO_DEADLINE, -1);
+	if (message == NULL && self->state->closed_ok != NULL &&
+	    PyErr_ExceptionMatches(self->state->closed_ok)) {
+		PyErr_Clear(); // StopIteration
+	}
+	return message;
+}
+
+PyDoc_STRVAR(take_doc, "_take($self, decode=None, /)\n--\n\n"
+                       "A message that has been read already, None without one.");
+
+static PyObject *blocking_take(PyObject *op, PyObject *args)
+{
+	Blocking *self = (Blocking *)op;
+	PyObject *choice = Py_None;
+	int decode = -1;
+	bool failed = false;
+	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "|O:_take", &choice) ||
+	    (choice != Py_None && (decode = PyObject_IsTrue(choice)) < 0)) {
+		return NULL;
+	}
+	if (self->receiving) {
+		return raise_concurrent(self);
+	}
+	PyObject *message = take(self, decode, &failed);
+	return message != NULL || failed ? message : Py_NewRef(Py_None);
+}
+
+// --- sending
+
+PyDoc_STRVAR(send_doc, "send($self, /, message, text=None)\n--\n\n"
+                       "Send a message: str as TEXT, a bytes-like object as BINARY; text\n"
+                       "overrides; anything else goes to _send_parts(message, text). Any\n"
+                       "thread may call. It waits while more than write_high bytes are to be\n"
+                       "sent.");
+
+PyDoc_STRVAR(send_fragment_doc, "_send_fragment($self, kind, fin, data, /)\n--\n\n"
+                                "Send one frame of a message; waits as send does.");
+
+PyDoc_STRVAR(ping_doc, "_ping($self, data, /)\n--\n\nSend a Ping of at most 125 bytes.");
+
+PyDoc_STRVAR(pong_doc, "_pong($self, data, /)\n--\n\nSend a Pong of at most 125 bytes.");
+
+PyDoc_STRVAR(close_doc, "_close($self, code, reason, /)\n--\n\n"
+                        "Start the close handshake; nothing once closed.");
+
+PyDoc_STRVAR(abort_doc, "_abort($self, /)\n--\n\n"
+                        "End the connection without a close handshake; nothing once closed, or\n"
+                        "in a forked child, whose it is not.");
+
+// --- waiting
+
+PyDoc_STRVAR(turn_doc, "_turn($self, timeout=None, /)\n--\n\n"
+                       "Wait for something to happen, in whichever thread. False when it did\n"
+                       "not within timeout seconds.");
+
+static PyObject *blocking_turn(PyObject *op, PyObject *args)
+{
+	Blocking *self = (Blocking *)op;
+	PyObject *timeout = NULL;
+	int64_t deadline;
+	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "|O:_turn", &timeout) ||
+	    deadline_from_object(timeout, &deadline) < 0) {
+		return NULL;
+	}
+	int result = self->status == AIOWS_CLOSED ? 1 : turn(self, deadline, false);
+	return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+PyDoc_STRVAR(glance_doc, "_glance($self, /)\n--\n\n"
+                         "Take notice of what has arrived, without waiting.");
+
+static PyObject *blocking_glance(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	if (!blocking_made(self) || glance(self) < 0) {
+		return NULL;
+	}
+	Py_RETURN_NONE;
+}
+
+// --- opening
+
+PyDoc_STRVAR(open_doc, "_open($self, uri, /, **options)\n--\n\n"
+                       "Open the connection and wait for it, once.\n\n"
+                       "The options are those of Loop.connect. Raises Error.");
+
+static PyObject *blocking_open(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+	Blocking *self = (Blocking *)op;
+	PyObject *uri;
+	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "O:_open", &uri)) {
+		return NULL;
+	}
+	if (self->loop != NULL || self->status != AIOWS_CONNECTING) {
+		PyErr_SetString(PyExc_RuntimeError, "expected a fresh BlockingConnection");
+		return NULL;
+	}
+	aiows_error error = { .size = sizeof error };
+	aiows_loop *loop;
+	Py_BEGIN_ALLOW_THREADS loop = lib.loop_new(NULL, &error);
+	Py_END_ALLOW_THREADS if (loop == NULL)
+	{
+		raise_error(self->state, error.code, &error);
+		return NULL;
+	}
+	self->loop = loop;
+	int code = start_connection(self->state, loop, uri, kwargs, 0, &self->handle, &error);
+	if (code < 0) {
+		if (code != SEND_RAISED) {
+			raise_error(self->state, code, &error);
+		}
+		self->handle = NULL;
+	}
+	while (code >= 0 && !self->opened && self->status != AIOWS_CLOSED) {
+		if (turn(self, NO_DEADLINE, true) < 0) {
+			code = SEND_RAISED;
+		}
+	}
+	if (code < 0) {
+		PyObject *type, *value, *traceback;
+		PyErr_Fetch(&type, &value, &traceback);
+		end_loop(self);
+		PyErr_Restore(type, value, traceback);
+		return NULL;
+	}
+	if (!self->opened) {
+		if (self->last_error != NULL && self->last_error != Py_None) {
+			raise_object(Py_NewRef(self->last_error));
+		} else {
+			raise_error(self->state, AIOWS_ERR_LOST, NULL);
+		}
+		return NULL;
+	}
+	Py_RETURN_NONE;
+}
+
+// --- description
+
+static PyObject *described(Blocking *self, PyObject *(*function)(State *state, aiows_conn *handle),
+                           PyObject *remembered)
+{
+	if (!blocking_made(self)) {
+		return NULL;
+	}
+	if (self->handle != NULL) {
+		return function(self->state, self->handle);
+	}
+	if (remembered == NULL) {
+		PyErr_SetString(PyExc_RuntimeError, "the connection was not started");
+		return NULL;
+	}
+	return PyDict_Check(remembered) ? PyDict_Copy(remembered) : Py_NewRef(remembered);
+}
+
+PyDoc_STRVAR(info_doc, "info($self, /)\n--\n\nEvery field of aiows_conn_info_t by its name.");
+
+static PyObject *blocking_info(PyObject *op, PyObject *unused UNUSED)
+{
+	return described((Blocking *)op, info_of, ((Blocking *)op)->last_info);
+}
+
+PyDoc_STRVAR(stats_doc, "stats_($self, /)\n--\n\nEvery field of aiows_conn_stats_t by its name.");
+
+static PyObject *blocking_stats(PyObject *op, PyObject *unused UNUSED)
+{
+	return described((Blocking *)op, stats_of, ((Blocking *)op)->last_stats);
+}
+
+PyDoc_STRVAR(error_doc, "error($self, /)\n--\n\n"
+                        "Why it failed or closed; None before that and after a clean end.");
+
+static PyObject *blocking_error(PyObject *op, PyObject *unused UNUSED)
+{
+	PyObject *last = ((Blocking *)op)->last_error;
+	return Py_NewRef(last != NULL ? last : Py_None);
+}
+
+static PyObject *get_state(PyObject *op, void *closure UNUSED)
+{
+	return PyLong_FromLong(((Blocking *)op)->status);
+}
+
+static PyObject *get_closed(PyObject *op, void *closure UNUSED)
+{
+	PyObject *closed = ((Blocking *)op)->closed;
+	return Py_NewRef(closed != NULL ? closed : Py_None);
+}
+
+static PyObject *get_queued(PyObject *op, void *closure UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	size_t n = self->count;
+	for (size_t i = self->next_event; i < self->n_events; i++) {
+		n += self->events[i].type == AIOWS_EV_MESSAGE;
+	}
+	return PyLong_FromSize_t(n);
+}
+
+static PyObject *get_buffered(PyObject *op, void *closure UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	size_t bytes = 0;
+	if (self->handle != NULL) {
+		int32_t code = lib.buffered(self->handle, &bytes);
+		if (code < 0 && code != AIOWS_ERR_CLOSED) {
+			raise_error(self->state, code, NULL);
+			return NULL;
+		}
+	}
+	return PyLong_FromSize_t(bytes);
+}
+
+static PyObject *get_received_at(PyObject *op, void *closure UNUSED)
+{
+	return PyLong_FromLongLong(((Blocking *)op)->received_at);
+}
+
+static PyObject *get_paused(PyObject *op, void *closure UNUSED)
+{
+	return PyBool_FromLong(((Blocking *)op)->paused);
+}
+
+static PyObject *get_inherited(PyObject *op, void *closure UNUSED)
+{
+	return PyBool_FromLong(library_forked && ((Blocking *)op)->state != NULL);
+}
+
+// --- what subclasses replace
+
+static PyObject *hook_nothing(PyObject *op UNUSED, PyObject *unused UNUSED)
+{
+	Py_RETURN_NONE;
+}
+
+static PyObject *hook_closed_exception(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	return blocking_made(self) ? error_new(self->state, AIOWS_ERR_CLOSED, NULL) : NULL;
+}
+
+static PyObject *hook_concurrency_error(PyObject *op UNUSED, PyObject *unused UNUSED)
+{
+	return PyObject_CallFunction(PyExc_RuntimeError, "s",
+	                             "another thread is already waiting for a message");
+}
+
+static PyObject *hook_map_error(PyObject *op UNUSED, PyObject *error)
+{
+	return Py_NewRef(error);
+}
+
+static PyObject *hook_send_parts(PyObject *op UNUSED, PyObject *args)
+{
+	PyObject *message, *text;
+	if (PyArg_ParseTuple(args, "OO:_send_parts", &message, &text)) {
+		message_kind(message, text); // TypeError
+	}
+	return NULL;
+}
+
+// --- life
+
+static int blocking_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+	static char *keywords[] = { "max_queue", "wait", NULL };
+	Blocking *self = (Blocking *)op;
+	PyObject *high = NULL, *low = NULL, *wait = Py_None;
+	State *state = state_of_base(Py_TYPE(op));
+	if (state == NULL ||
+	    !PyArg_ParseTupleAndKeywords(args, kwargs, "|$(OO)O:BlockingConnection", keywords,
+	                                 &high, &low, &wait)) {
+		return -1;
+	}
+	if (self->state != NULL) {
+		PyErr_SetString(PyExc_RuntimeError,
+		                "BlockingConnection.__init__() was called already");
+		return -1;
+	}
+	if (!library_loaded()) {
+		PyErr_SetString(PyExc_RuntimeError, "the library is not loaded: call load first");
+		return -1;
+	}
+	self->high = 16;
+	self->low = 4;
+	if (high != NULL && queue_marks(high, low, &self->high, &self->low) < 0) {
+		return -1;
+	}
+	self->events = PyMem_Calloc(BATCH, sizeof *self->events);
+	if (self->events == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	self->wait = wait != Py_None ? Py_NewRef(wait) : NULL;
+	self->state = state;
+	return 0;
+}
+
+static int blocking_traverse(PyObject *op, visitproc visit, void *arg)
+{
+	Blocking *self = (Blocking *)op;
+	Py_VISIT(Py_TYPE(op));
+	Py_VISIT(self->wait);
+	Py_VISIT(self->followers);
+	Py_VISIT(self->closed);
+	Py_VISIT(self->last_info);
+	Py_VISIT(self->last_stats);
+	Py_VISIT(self->last_error);
+	return 0; // queued messages are str and bytes: no cycle goes through them
+}
+
+static int blocking_clear(PyObject *op)
+{
+	Blocking *self = (Blocking *)op;
+	Py_CLEAR(self->wait);
+	Py_CLEAR(self->followers);
+	Py_CLEAR(self->closed);
+	Py_CLEAR(self->last_info);
+	Py_CLEAR(self->last_stats);
+	Py_CLEAR(self->last_error);
+	return 0;
+}
+
+static void blocking_dealloc(PyObject *op)
+{
+	Blocking *self = (Blocking *)op;
+	PyTypeObject *type = Py_TYPE(op);
+	PyObject_GC_UnTrack(op);
+	if (self->weakrefs != NULL) {
+		PyObject_ClearWeakRefs(op);
+	}
+	if (self->loop != NULL && !is_finalizing()) {
+		lib.loop_free(self->loop); // aborts; inside a collection the GIL stays
+	}
+	blocking_clear(op);
+	while (self->count > 0) {
+		self->count--;
+		Py_XDECREF(self->ring[self->head].object);
+		self->head = (self->head + 1) & self->ring_mask;
+	}
+	PyMem_Free(self->ring);
+	PyMem_Free(self->events);
+	((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+	Py_DECREF(type);
+}
+
+#define HOOK_DOC(name, arguments) name "($self" arguments ", /)\n--\n\n"
+
+static PyMethodDef blocking_methods[] = {
+	{ "_open", (PyCFunction)(void (*)(void))blocking_open, METH_VARARGS | METH_KEYWORDS,
+	  open_doc },
+	{ "recv", (PyCFunction)(void (*)(void))blocking_recv, METH_FASTCALL | METH_KEYWORDS,
+	  recv_doc },
+	{ "send", (PyCFunction)(void (*)(void))blocking_send, METH_FASTCALL | METH_KEYWORDS,
+	  send_doc },
+	{ "info", blocking_info, METH_NOARGS, info_doc },
+	{ "stats_", blocking_stats, METH_NOARGS, stats_doc },
+	{ "error", blocking_error, METH_NOARGS, error_doc },
+	{ "_take", blocking_take, METH_VARARGS, take_doc },
+	{ "_send_fragment", blocking_send_fragment, METH_VARARGS, send_fragment_doc },
+	{ "_ping", blocking_ping, METH_O, ping_doc },
+	{ "_pong", blocking_pong, METH_O, pong_doc },
+	{ "_close", blocking_close, METH_VARARGS, close_doc },
+	{ "_abort", blocking_abort, METH_NOARGS, abort_doc },
+	{ "_turn", blocking_turn, METH_VARARGS, turn_doc },
+	{ "_glance", blocking_glance, METH_NOARGS, glance_doc },
+	{ "_on_pong", hook_nothing, METH_O, HOOK_DOC("_on_pong", ", data") "A Pong came." },
+	{ "_on_closed", hook_nothing, METH_NOARGS, HOOK_DOC("_on_closed", "") "It ended." },
+	{ "_closed_exception", hook_closed_exception, METH_NOARGS,
+	  HOOK_DOC("_closed_exception", "") "A fresh exception for a closed connection." },
+	{ "_concurrency_error", hook_concurrency_error, METH_NOARGS,
+	  HOOK_DOC("_concurrency_error", "") "A fresh exception for a second receiver." },
+	{ "_map_error", hook_map_error, METH_O,
+	  HOOK_DOC("_map_error", ", error") "The exception to raise for an Error." },
+	{ "_send_parts", hook_send_parts, METH_VARARGS,
+	  HOOK_DOC("_send_parts", ", message, text") "Sends what is neither str nor bytes-like." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef blocking_getset[] = {
+	{ "state", get_state, NULL, "0 connecting, 1 open, 2 closing, 3 closed.", NULL },
+	{ "queued", get_queued, NULL, "Messages that have been read and wait for recv().", NULL },
+	{ "buffered", get_buffered, NULL, "Bytes accepted and not yet written.", NULL },
+	{ "received_at", get_received_at, NULL,
+	  "CLOCK_MONOTONIC ns of the socket read of the last message returned.", NULL },
+	{ "paused", get_paused, NULL, "Whether the queue holds the peer back.", NULL },
+	{ "_closed", get_closed, NULL, "(code, reason, sent, flags) after the end, else None.",
+	  NULL },
+	{ "_inherited", get_inherited, NULL, "Whether this process is a forked child.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyMemberDef blocking_members[] = {
+	{ "__weaklistoffset__", T_PYSSIZET, offsetof(Blocking, weakrefs), READONLY, NULL },
+	{ NULL, 0, 0, 0, NULL },
+};
+
+PyDoc_STRVAR(blocking_doc,
+             "BlockingConnection(*, max_queue=(16, 4), wait=None)\n--\n\n"
+             "One WebSocket connection for threads, without an event loop.\n\n"
+             "max_queue: above the first mark of queued messages the peer is held back, at or\n"
+             "below the second no more; None is no bound. wait(fd, seconds), when given, waits\n"
+             "for fd to turn readable in place of the library.");
+
+static PyType_Slot blocking_slots[] = {
+	{ Py_tp_doc, (void *)blocking_doc },   { Py_tp_new, PyType_GenericNew },
+	{ Py_tp_init, blocking_init },         { Py_tp_methods, blocking_methods },
+	{ Py_tp_getset, blocking_getset },     { Py_tp_members, blocking_members },
+	{ Py_tp_iter, PyObject_SelfIter },     { Py_tp_iternext, blocking_next },
+	{ Py_tp_traverse, blocking_traverse }, { Py_tp_clear, blocking_clear },
+	{ Py_tp_dealloc, blocking_dealloc },   { 0, NULL },
+};
+
+PyType_Spec blocking_spec = {
+	.name = "aiows._core.BlockingConnection",
+	.basicsize = sizeof(Blocking),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+	         Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = blocking_slots,
+};

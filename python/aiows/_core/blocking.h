@@ -1,0 +1,77 @@
+// blocking.h: a connection that threads wait on, with a core loop of its own.
+//
+// Whoever waits drives: it polls the loop, without the GIL, and dispatches for all; the
+// others follow, each on a lock, until it has done a turn. While nobody waits the
+// library's watchdog answers pings and keeps the timeouts. The GIL guards everything
+// here, and driving the batch in hand.
+#ifndef AIOWS_BLOCKING_H
+#define AIOWS_BLOCKING_H
+
+#include "core.h"
+
+enum { BATCH = 64 };
+
+#define NO_DEADLINE INT64_MAX
+
+typedef struct Item {
+	PyObject *object; // str or bytes
+	int64_t time_ns;
+} Item;
+
+typedef struct Blocking {
+	PyObject ob_base;
+	State *state; // NULL before __init__
+	aiows_loop *loop; // NULL before connect and after the end
+	aiows_conn *handle;
+	PyObject *wait; // or NULL: waits in place of aiows_poll, called with fd and seconds
+	PyObject *followers; // list of locks, or NULL
+	aiows_event *events; // BATCH of them; the receiver takes its messages from here
+	size_t n_events;
+	size_t next_event;
+	int64_t polled_at;
+	uint8_t status; // AIOWS_CONNECTING to AIOWS_CLOSED, as far as dispatched
+	bool opened;
+	bool driving;
+	bool receiving; // a thread is inside recv
+	bool paused;
+	bool writable_owed;
+	uint64_t writable_epoch; // WRITABLE events dispatched
+	uint32_t high; // pause above it; UINT32_MAX: never
+	uint32_t low; // resume at or below it
+	Item *ring; // a power of two of them, or NULL: what others than the receiver found
+	uint32_t count;
+	uint32_t head;
+	uint32_t ring_mask;
+	int64_t received_at;
+	PyObject *closed; // (code, reason, sent, flags) of CLOSED, or NULL
+	PyObject *last_info;
+	PyObject *last_stats;
+	PyObject *last_error;
+	PyObject *weakrefs;
+} Blocking;
+
+// --- blocking.c
+bool blocking_made(Blocking *self); // RuntimeError before __init__
+bool blocking_usable(Blocking *self); // nor in a forked child
+
+// --- waiting.c
+PyObject *take(Blocking *self, int decode, bool *failed);
+PyObject *receive(Blocking *self, int64_t deadline, int decode);
+int turn(Blocking *self, int64_t deadline, bool receiving);
+int glance(Blocking *self);
+void end_loop(Blocking *self);
+PyObject *raise_ended(Blocking *self); // NULL
+PyObject *raise_concurrent(Blocking *self); // NULL
+int deadline_from_object(PyObject *timeout, int64_t *deadline);
+
+// --- blocking_send.c
+PyObject *blocking_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names);
+PyObject *blocking_send_fragment(PyObject *op, PyObject *args);
+PyObject *blocking_ping(PyObject *op, PyObject *data);
+PyObject *blocking_pong(PyObject *op, PyObject *data);
+PyObject *blocking_close(PyObject *op, PyObject *args);
+PyObject *blocking_abort(PyObject *op, PyObject *unused);
+int keywords_from(PyObject *const *args, Py_ssize_t n, PyObject *names,
+                  const char *const keywords[2], PyObject *values[2]);
+
+#endif

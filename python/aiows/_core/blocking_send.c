@@ -1,0 +1,199 @@
+// blocking_send.c: what a blocking connection sends.
+#include "blocking.h"
+
+// A send looks for the peer's Close first when nobody did for this long.
+enum { STALE_NS = 5 * 1000 * 1000 };
+
+// keywords_from reads up to two optional arguments.
+int keywords_from(PyObject *const *args, Py_ssize_t n, PyObject *names,
+                  const char *const keywords[2], PyObject *values[2])
+{
+	Py_ssize_t n_names = names != NULL ? PyTuple_Size(names) : 0;
+	if (n > 2) {
+		PyErr_Format(PyExc_TypeError, "expected at most 2 arguments, got %zd", n);
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < n; i++) {
+		values[i] = args[i];
+	}
+	for (Py_ssize_t i = 0; i < n_names; i++) {
+		PyObject *name = PyTuple_GetItem(names, i);
+		int place = PyUnicode_CompareWithASCIIString(name, keywords[0]) == 0   ? 0
+		            : PyUnicode_CompareWithASCIIString(name, keywords[1]) == 0 ? 1
+		                                                                       : -1;
+		if (place < 0 || values[place] != NULL) {
+			PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
+			return -1;
+		}
+		values[place] = args[n + i];
+	}
+	return 0;
+}
+
+// --- sending
+
+// await_closed waits for the end, unless that waits for messages to be received.
+static int await_closed(Blocking *self)
+{
+	while (self->status != AIOWS_CLOSED && !self->paused) {
+		if (turn(self, NO_DEADLINE, false) < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+// sent ends what sends: None when code says that it is done, waiting while more than
+// the high mark is to be sent; else an exception.
+static PyObject *sent(Blocking *self, int32_t code, uint64_t epoch)
+{
+	if (code == AIOWS_PENDING) {
+		if (self->writable_epoch == epoch) {
+			self->writable_owed = true;
+		}
+		while (self->writable_epoch == epoch && self->status != AIOWS_CLOSED) {
+			if (turn(self, NO_DEADLINE, false) < 0) {
+				return NULL;
+			}
+		}
+		return self->status == AIOWS_CLOSED ? raise_ended(self) : Py_NewRef(Py_None);
+	}
+	if (code == AIOWS_OK) {
+		Py_RETURN_NONE;
+	}
+	if (code == AIOWS_ERR_CLOSED || code == AIOWS_ERR_HANDLE) {
+		// How it ended is known with CLOSED only.
+		return await_closed(self) < 0 ? NULL : raise_ended(self);
+	}
+	if (code == AIOWS_ERR_MEMORY || code == AIOWS_ERR_INTERNAL || code == AIOWS_ERR_FORKED) {
+		raise_error(self->state, code, NULL);
+		return NULL;
+	}
+	PyObject *error = error_new(self->state, code, NULL);
+	if (error != NULL) {
+		raise_object(PyObject_CallMethodObjArgs((PyObject *)self, self->state->s__map_error,
+		                                        error, NULL));
+		Py_DECREF(error);
+	}
+	return NULL;
+}
+
+PyObject *blocking_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+	static const char *const keywords[2] = { "message", "text" };
+	Blocking *self = (Blocking *)op;
+	PyObject *values[2] = { NULL, NULL };
+	if (!blocking_usable(self) || keywords_from(args, n, names, keywords, values) < 0) {
+		return NULL;
+	}
+	PyObject *message = values[0], *text = values[1] != NULL ? values[1] : Py_None;
+	if (message == NULL) {
+		PyErr_SetString(PyExc_TypeError, "missing argument: 'message'");
+		return NULL;
+	}
+	if (!PyUnicode_Check(message) && !PyBytes_Check(message) &&
+	    !PyObject_CheckBuffer(message)) {
+		return PyObject_CallMethodObjArgs(op, self->state->s__send_parts, message, text,
+		                                  NULL);
+	}
+	int kind = message_kind(message, text);
+	if (kind < 0 || (now_ns() - self->polled_at > STALE_NS && glance(self) < 0)) {
+		return NULL;
+	}
+	if (self->status == AIOWS_CLOSED) {
+		return raise_ended(self);
+	}
+	uint64_t epoch = self->writable_epoch;
+	size_t len;
+	int code = send_payload(self->handle, message, kind, AIOWS_FORCE, &len);
+	return code == SEND_RAISED ? NULL : sent(self, code, epoch);
+}
+
+PyObject *blocking_send_fragment(PyObject *op, PyObject *args)
+{
+	Blocking *self = (Blocking *)op;
+	int kind, fin;
+	PyObject *data;
+	Payload payload;
+	if (!blocking_usable(self) ||
+	    !PyArg_ParseTuple(args, "ipO:_send_fragment", &kind, &fin, &data) ||
+	    message_kind(data, Py_None) < 0 || payload_open(&payload, data) < 0) {
+		return NULL;
+	}
+	uint64_t epoch = self->writable_epoch;
+	aiows_conn *handle = self->handle;
+	int32_t code = AIOWS_ERR_CLOSED;
+	if (handle != NULL) {
+		Py_BEGIN_ALLOW_THREADS code = lib.send_fragment(handle, kind, AIOWS_FORCE, fin,
+		                                                payload.data, (size_t)payload.len);
+		Py_END_ALLOW_THREADS
+	}
+	payload_close(&payload);
+	return sent(self, code, epoch);
+}
+
+static PyObject *control(Blocking *self, PyObject *data,
+                         int32_t (*function)(aiows_conn *conn, const void *data, size_t len))
+{
+	Payload payload;
+	if (!blocking_usable(self) || glance(self) < 0 || message_kind(data, Py_None) < 0 ||
+	    payload_open(&payload, data) < 0) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	int32_t code = AIOWS_ERR_CLOSED;
+	if (handle != NULL) {
+		Py_BEGIN_ALLOW_THREADS code = function(handle, payload.data, (size_t)payload.len);
+		Py_END_ALLOW_THREADS
+	}
+	payload_close(&payload);
+	return sent(self, code, self->writable_epoch);
+}
+
+PyObject *blocking_ping(PyObject *op, PyObject *data)
+{
+	return control((Blocking *)op, data, lib.ping);
+}
+
+PyObject *blocking_pong(PyObject *op, PyObject *data)
+{
+	return control((Blocking *)op, data, lib.pong);
+}
+
+PyObject *blocking_close(PyObject *op, PyObject *args)
+{
+	Blocking *self = (Blocking *)op;
+	int close_code;
+	const char *reason;
+	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "is:_close", &close_code, &reason)) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	if (handle == NULL) {
+		Py_RETURN_NONE;
+	}
+	int32_t code;
+	Py_BEGIN_ALLOW_THREADS code = lib.close(handle, close_code, reason);
+	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED && code != AIOWS_ERR_HANDLE)
+	{
+		return sent(self, code, 0);
+	}
+	if (self->status == AIOWS_OPEN) {
+		self->status = AIOWS_CLOSING;
+	}
+	Py_RETURN_NONE;
+}
+
+PyObject *blocking_abort(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	if (!blocking_made(self)) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	if (handle != NULL && !library_forked) {
+		Py_BEGIN_ALLOW_THREADS lib.abort(handle);
+		Py_END_ALLOW_THREADS
+	}
+	Py_RETURN_NONE;
+}
