@@ -38,6 +38,7 @@ BARS = (
     Bar("echo/256/1/await", "picows.websockets", 0.8),
     Bar("echo/256/10/await", "picows.websockets", 0.7),
     Bar("echo/256/200/await", "picows.websockets", 0.65),
+    Bar("echo/256/1/sync", "websocket-client", 0.6),
     Bar("flood/128/iterate", "best", 0.8),
     Bar("flood/8192/iterate", "best", 1.0),
     Bar("flood/1048576/iterate", "best", 1.0),

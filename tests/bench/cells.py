@@ -46,7 +46,8 @@ class Cell:
             "import".
         size: Bytes of a message.
         connections: How many there are.
-        api: "callback", "await", "iterate" (async for), or "c" for a server in C.
+        api: "callback", "await", "iterate" (async for), "sync" (blocking calls), or "c" for
+            a server in C.
         secure: wss.
         loop: "asyncio" or "uvloop".
         rivals: Who is measured against aiows in every round.
@@ -131,6 +132,7 @@ def _clients() -> Iterator[Cell]:
                     rivals=("picows.websockets",),
                     others=(SLOW + blocking) * basics,
                 )
+    yield Cell("echo", 256, 1, "sync", rivals=("websocket-client",), others=("websockets",))
     yield Cell("echo", 256, 10, "iterate", rivals=("picows.websockets",), others=SLOW)
     for connections in (1, 10, 200):
         yield Cell("echo", 256, connections, "callback", secure=True)

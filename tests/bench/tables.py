@@ -34,7 +34,13 @@ def number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-API = {"callback": "callback", "await": "`await`", "iterate": "`async for`", "c": "C"}
+API = {
+    "callback": "callback",
+    "await": "`await`",
+    "iterate": "`async for`",
+    "sync": "blocking",
+    "c": "C",
+}
 
 
 def where(result: Result) -> str:

@@ -23,7 +23,13 @@ def test_line_one_names_the_distribution() -> None:
 
 
 @pytest.mark.parametrize(
-    "program", ["examples/python/hello.py", "examples/python/serve.py", "examples/c/hello.c"]
+    "program",
+    [
+        "examples/python/hello.py",
+        "examples/python/blocking.py",
+        "examples/python/serve.py",
+        "examples/c/hello.c",
+    ],
 )
 def test_readme_shows_the_program(program: str) -> None:
     block = re.search(rf"<!-- {re.escape(program)} -->\n```\w+\n(.*?)```\n", README, re.DOTALL)

@@ -1,4 +1,4 @@
-"""aiows: on_message= with send_nowait; await send and recv; async for."""
+"""aiows: on_message= with send_nowait; await send and recv; async for; blocking calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import aiows
-from exchange import Client, Job, Listener, awaiting, calling, main
+from exchange import Client, Job, Listener, awaiting, blocking, calling, main
 
 
 class Echo(Listener):
@@ -67,7 +67,15 @@ class Library(Connect):
         await connection.close()
 
 
+def connect_blocking(job: Job) -> Any:
+    from aiows.sync import connect
+
+    return connect(job.uri, **Connect().options(job))
+
+
 def client_of(api: str) -> Client:
+    if api == "sync":
+        return blocking(connect_blocking)
     return calling(Library()) if api == "callback" else awaiting(Connect())
 
 

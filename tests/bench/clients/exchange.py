@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+APIS = ["callback", "await", "iterate", "sync"]
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 
@@ -33,7 +34,7 @@ class Job:
 
     uri: str
     scenario: str  # "echo", "flood" or "json"
-    api: str  # "callback", "await" or "iterate" (async for)
+    api: str  # "callback", "await", "iterate" (async for) or "sync" (blocking calls)
     connections: int
     size: int
     warmup: int  # messages of each connection before the clock starts
@@ -226,6 +227,45 @@ def awaiting(connect: Callable[[Job], Awaitable[Awaiting]]) -> Client:
     return client
 
 
+# ---------------------------------------------------------------- blocking calls
+
+
+def blocking(connect: Callable[[Job], Any], send_bytes: str = "send") -> Client:
+    """Return the client of a thread: one connection, and the event loop stands still."""
+
+    def exchange(job: Job, connection: Any, count: int) -> None:
+        message, payload = b"", job.payload
+        send, recv = getattr(connection, send_bytes), connection.recv
+        if job.scenario == "flood":
+            connection.send(flood_request(job, count))
+            for _ in range(count):
+                message = recv()
+        else:
+            for _ in range(count):
+                send(payload)
+                message = recv()
+        check(job, message)
+
+    async def client(job: Job, meter: Meter) -> list[int]:
+        if job.connections != 1:
+            raise ValueError(f"{job.connections} connections, expected 1")
+        connection = connect(job)
+        exchange(job, connection, job.warmup)
+        with meter:
+            exchange(job, connection, job.count)
+        times = []
+        send = getattr(connection, send_bytes)
+        for _ in range(job.latency):
+            began = time.perf_counter_ns()
+            send(job.payload)
+            connection.recv()
+            times.append(time.perf_counter_ns() - began)
+        connection.close()
+        return times
+
+    return client
+
+
 # ---------------------------------------------------------------- callbacks
 
 
@@ -319,7 +359,7 @@ def main(name: str, version: str, client_of: Callable[[str], Client]) -> None:
     parser = argparse.ArgumentParser(description=f"one round of the benchmark with {name}")
     parser.add_argument("uri")
     parser.add_argument("--scenario", choices=["echo", "flood", "json"], default="echo")
-    parser.add_argument("--api", choices=["callback", "await", "iterate"], default="await")
+    parser.add_argument("--api", choices=APIS, default="await")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--warmup", type=int, default=1000, help="messages in all")

@@ -1,4 +1,4 @@
-"""websockets: await send and recv, async for."""
+"""websockets: await send and recv, async for, blocking send and recv."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import websockets
 from websockets.asyncio.client import connect
 
-from exchange import Client, Job, awaiting, main
+from exchange import Client, Job, awaiting, blocking, main
 
 
 class Connect:
@@ -19,8 +19,14 @@ class Connect:
         return await connect(job.uri, compression=job.compression, proxy=None, ssl=self.ssl)
 
 
+def connect_blocking(job: Job) -> Any:
+    from websockets.sync.client import connect
+
+    return connect(job.uri, compression=job.compression, proxy=None, ssl=job.ssl(), legacy=True)
+
+
 def client_of(api: str) -> Client:
-    return awaiting(Connect())
+    return blocking(connect_blocking) if api == "sync" else awaiting(Connect())
 
 
 if __name__ == "__main__":
