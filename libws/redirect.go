@@ -52,10 +52,14 @@ func open(ctx context.Context, o *opening) *handover {
 			h.proxy = o.proxy.Raw
 		}
 		// A proxy has no say in where to go.
-		if h.err != nil && h.err.Code == CodeProxy || !o.options.follows(h.response) || ctx.Err() != nil {
+		if h.err != nil && h.err.Code == CodeProxy || !o.options.follows(h.response) {
 			return h
 		}
 		location := h.response.Header.Get("Location")
+		if ctx.Err() != nil {
+			h.err = contextError(ctx, &Error{Text: "redirect to " + shownURI(location)})
+			return h
+		}
 		if followed == o.options.MaxRedirects {
 			h.err = &Error{Code: CodeHandshake, HTTPStatus: h.response.Status}
 			h.err.Text = fmt.Sprintf("more than %d redirects, the last one to %s", followed, shownURI(location))

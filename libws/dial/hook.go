@@ -29,10 +29,15 @@ func control(_, _ string, raw syscall.RawConn) error {
 	return raw.Control(func(fd uintptr) { SocketHook(int(fd)) })
 }
 
-// resolver is the default one, whose sockets are announced too.
+// resolver is the default one, whose sockets are announced too, and closed as soon as
+// nobody wants the answer: the net package would wait for it until its own timeout.
 var resolver = &net.Resolver{
 	Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		d := net.Dialer{Control: control}
-		return d.DialContext(ctx, network, address)
+		c, err := d.DialContext(ctx, network, address)
+		if err == nil {
+			context.AfterFunc(ctx, func() { c.Close() })
+		}
+		return c, err
 	},
 }
