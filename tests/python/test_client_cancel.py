@@ -7,17 +7,14 @@ import contextlib
 import gc
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from servers.launch import environment
 
 from aiows import connect
-from programs import FLAGS, HANG_S
+from namespaces import run_inside
 
 SETTLE_S = 20.0
 
@@ -101,14 +98,6 @@ async def test_cancelled(name: str) -> None:
 
 
 RESOLV = "nameserver 127.0.0.1\noptions timeout:30 attempts:9\n"
-ENTER = """
-import fcntl, os, socket, struct, subprocess, sys
-UP = struct.pack("16sh14x", b"lo", 0x41)  # IFF_UP, IFF_RUNNING
-with socket.socket() as any_socket:
-    fcntl.ioctl(any_socket, 0x8914, UP)  # SIOCSIFFLAGS
-subprocess.run(["mount", "--bind", sys.argv[1], "/etc/resolv.conf"], check=True)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
 PROGRAM = """
 import asyncio, gc, os, socket, time
 from aiows import connect
@@ -164,25 +153,9 @@ async def main():
 
 asyncio.run(main())
 """
-NAMESPACES = ("unshare", "--map-root-user", "--mount", "--net")
 
 
 def test_cancelled_while_a_name_is_looked_up(tmp_path: Path) -> None:
-    if subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("no right to make a network namespace")
-    for name, text in (("resolv.conf", RESOLV), ("enter.py", ENTER), ("program.py", PROGRAM)):
-        (tmp_path / name).write_text(text)
-    done = subprocess.run(
-        [
-            *NAMESPACES,
-            *(sys.executable, tmp_path / "enter.py", tmp_path / "resolv.conf"),
-            *(*FLAGS, tmp_path / "program.py"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        env=environment(),
-        check=False,
-    )
+    done = run_inside(tmp_path, PROGRAM, hidden="/etc/resolv.conf", text=RESOLV)
     expected = "cancelled\n" * 3 + 'timed out: resolve "name.example": timed out\n'
-    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+    assert done == (0, expected, "")

@@ -17,6 +17,8 @@ from websockets.http11 import Request, Response
 
 from aiows import AioWebSocket, Headers, InvalidStatus, connect
 
+pytestmark = pytest.mark.once
+
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 OWN = [
     ("hOST", "own.test:1"),

@@ -30,6 +30,8 @@ from aiows import (
 )
 from scripted import ScriptedServer
 
+pytestmark = pytest.mark.once
+
 SECRETS = {"authorization", "cookie", "proxy-authorization"}
 
 

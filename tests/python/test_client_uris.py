@@ -15,6 +15,8 @@ import websockets.uri
 
 from aiows import InvalidHandshake, InvalidURI, connect
 
+pytestmark = pytest.mark.once
+
 # Both take these for the same.
 SAME = [
     "ws://h",

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from servers.launch import environment
 
-from programs import FLAGS, HANG_S
+from namespaces import run_inside
 
-# Together far longer than HANG_S: who waits for the lookup hangs.
+# Together far longer than programs.HANG_S: who waits for the lookup hangs.
 RESOLV = "nameserver 127.0.0.1\noptions timeout:30 attempts:9\n"
-ENTER = """
-import fcntl, os, socket, struct, subprocess, sys
-UP = struct.pack("16sh14x", b"lo", 0x41)  # IFF_UP, IFF_RUNNING
-with socket.socket() as any_socket:
-    fcntl.ioctl(any_socket, 0x8914, UP)  # SIOCSIFFLAGS
-subprocess.run(["mount", "--bind", sys.argv[1], "/etc/resolv.conf"], check=True)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
 PROGRAM = """
 import asyncio, os, signal, socket, sys, threading
 import uvloop
@@ -45,22 +34,9 @@ except KeyboardInterrupt:
     silent.close()
     print("Quit.")
 """
-NAMESPACES = ("unshare", "--map-root-user", "--mount", "--net")
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_interrupt_while_a_name_is_looked_up(tmp_path: Path, loop: str) -> None:
-    if subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("no right to make a network namespace")
-    for name, text in (("resolv.conf", RESOLV), ("enter.py", ENTER), ("program.py", PROGRAM)):
-        (tmp_path / name).write_text(text)
-    inside = (tmp_path / "resolv.conf", *FLAGS, tmp_path / "program.py", loop)
-    done = subprocess.run(
-        [*NAMESPACES, sys.executable, tmp_path / "enter.py", *inside],
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        env=environment(),
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Quit.\n", "")
+    done = run_inside(tmp_path, PROGRAM, loop, hidden="/etc/resolv.conf", text=RESOLV)
+    assert done == (0, "Quit.\n", "")
