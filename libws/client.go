@@ -66,7 +66,8 @@ type handover struct {
 	subprotocol   string
 	extensions    string
 	deflate       *deflate.Agreement
-	requested     bool // the request went out
+	requested     bool        // the request went out
+	before        []*handover // redirects that were followed, if they are to be logged
 	err           *Error
 }
 

@@ -248,9 +248,10 @@ func TestHeadsOfARefusalAreLogged(t *testing.T) {
 	h := newHost(t)
 	ln := listenTCP(t)
 	c, err := h.loop.NewClient(&ConnectOptions{
-		URI:     fmt.Sprintf("ws://me:secret@%s/chat?a=b", ln.Addr()),
-		Headers: handshake.Header{{Name: "Cookie", Value: "id=secret"}, {Name: "Referer", Value: "http://me:secret@b/"}},
-		Conn:    quiet(func(o *ConnOptions) { o.LogFrames = true }),
+		URI:          fmt.Sprintf("ws://me:secret@%s/chat?a=b", ln.Addr()),
+		MaxRedirects: 1,
+		Headers:      handshake.Header{{Name: "Cookie", Value: "id=secret"}, {Name: "Referer", Value: "http://me:secret@b/"}},
+		Conn:         quiet(func(o *ConnOptions) { o.LogFrames = true }),
 	}, 10)
 	if err != nil {
 		t.Fatal(err)
@@ -258,6 +259,8 @@ func TestHeadsOfARefusalAreLogged(t *testing.T) {
 	c.SetHandle(1)
 	c.Start()
 	p, _ := h.acceptRaw(ln, nil)
+	p.write([]byte("HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n"))
+	p, _ = h.acceptRaw(ln, nil)
 	p.write([]byte("HTTP/1.1 404 Not Found\r\nSet-Cookie: id=secret\r\nContent-Length: 6\r\n\r\nsecret"))
 	h.until(EventFailed, 1)
 	var lines []string
@@ -266,7 +269,8 @@ func TestHeadsOfARefusalAreLogged(t *testing.T) {
 	}
 	all := strings.Join(lines, "\n")
 	for _, want := range []string{
-		"> GET /chat?a=b HTTP/1.1", "> Authorization: ***", "> Cookie: ***", "> Referer: http://***@b/",
+		"> GET /chat?a=b HTTP/1.1", "< HTTP/1.1 302 Found", "< Location: /next", "> GET /next HTTP/1.1",
+		"> Authorization: ***", "> Cookie: ***", "> Referer: http://***@b/",
 		"< HTTP/1.1 404 Not Found", "< Set-Cookie: ***", "< Content-Length: 6", "< [body, 6 bytes]",
 	} {
 		if !slices.Contains(lines, want) {

@@ -17,10 +17,20 @@ const (
 
 // logHeads notes a client's handshake as far as it went.
 func (c *Conn) logHeads(h *handover) {
-	if c.lines == nil || !h.requested {
+	if c.lines == nil {
 		return
 	}
-	c.logHead("> ", string(c.info.request.Bytes))
+	for _, r := range h.before {
+		c.logHeads(r)
+	}
+	if !h.requested {
+		return
+	}
+	request := h.request
+	if request == nil {
+		request = c.info.request
+	}
+	c.logHead("> ", string(request.Bytes))
 	if r := h.response; r != nil {
 		c.logLine("< ", fmt.Sprintf("HTTP/1.1 %d %s", r.Status, r.Reason))
 		c.logFields("< ", r.Header)

@@ -45,8 +45,10 @@ func (o *ConnectOptions) follows(r *handshake.Response) bool {
 // open opens the connection, over as many redirects as the options allow. It blocks,
 // ctx bounds all of it.
 func open(ctx context.Context, o *opening) *handover {
+	var before []*handover
 	for followed := 0; ; followed++ {
 		h := openOne(ctx, o)
+		h.before = before
 		h.uri, h.target, h.request = o.uri.Raw, o.uri.Target, o.request
 		if o.proxy != nil {
 			h.proxy = o.proxy.Raw
@@ -73,6 +75,9 @@ func open(ctx context.Context, o *opening) *handover {
 				h.uri = dial.Redact(location)
 			}
 			return h
+		}
+		if o.options.Conn.LogFrames {
+			before = append(before, h)
 		}
 		o = next
 	}
