@@ -124,12 +124,13 @@ class Builder:
 
 @dataclasses.dataclass
 class Peer:
-    """The server of another library, and the certificate that it shows."""
+    """The server of another library, the certificate that it shows, and a proxy."""
 
     ws: str
     wss: str
     ca: Path
     cert: Path
+    proxy: str
 
     def environment(self) -> dict[str, str]:
         """Return what the C programs are told of the server."""
@@ -139,6 +140,7 @@ class Peer:
             "AIOWS_WSS": self.wss,
             "AIOWS_CA": str(self.ca),
             "AIOWS_CERT": str(self.cert),
+            "AIOWS_PROXY": self.proxy,
             "AIOWS_KEY": str(self.ca.with_name("encrypted.pem")),
             "AIOWS_PASSWORD": PASSWORD,
             "AIOWS_PIN": hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.ca.read_text())).hexdigest(),

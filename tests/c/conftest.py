@@ -72,8 +72,9 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
         text=True,
     ) as server:
         assert server.stdout is not None
-        plain, secure = json.loads(server.stdout.readline())
-        yield Peer(f"ws://127.0.0.1:{plain}", f"wss://127.0.0.1:{secure}", ca, cert)
+        plain, secure, http = json.loads(server.stdout.readline())
+        uris = f"ws://127.0.0.1:{plain}", f"wss://127.0.0.1:{secure}"
+        yield Peer(*uris, ca, cert, f"127.0.0.1:{http}")
         server.communicate(timeout=30)
 
 

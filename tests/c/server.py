@@ -1,7 +1,8 @@
 """
 The `websockets` server that the C tests talk to, a process of its own.
 
-Prints its ports, ws and wss, as JSON. What a connection does follows its path:
+Prints its ports, ws, wss and that of an http proxy for user "c" with password "p ss", as
+JSON. What a connection does follows its path:
 
     /echo      returns every message
     /ping      sends a Ping "are you there", then the payload of the Pong as text
@@ -21,7 +22,9 @@ Prints its ports, ws and wss, as JSON. What a connection does follows its path:
 from __future__ import annotations
 
 import asyncio
+import base64
 import collections
+import contextlib
 import http
 import json
 import logging
@@ -141,16 +144,43 @@ def listen(context: ssl.SSLContext | None) -> AbstractAsyncContextManager[Server
     )
 
 
+async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    if await reader.readexactly(1) != b"C":  # TLS
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+        return
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    login = base64.b64encode(b"c:p ss").decode()
+    if f"\r\nProxy-Authorization: Basic {login}\r\n" not in head:
+        writer.write(b"HTTP/1.1 407 Who Are You\r\nX-Proxy: c\r\nContent-Length: 4\r\n\r\ntell")
+        writer.close()
+        return
+    host, port = head.split()[1].rsplit(":", 1)
+    far_reader, far_writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 async def main(cert: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert)
     async with listen(None) as plain, listen(context) as secure:
-        ports = [next(iter(s.sockets)).getsockname()[1] for s in (plain, secure)]
+        http = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        ports = [next(iter(s.sockets)).getsockname()[1] for s in (plain, secure, http)]
         print(json.dumps(ports), flush=True)
         # The tests end the process by closing its input.
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         plain.close(close_connections=True)
         secure.close(close_connections=True)
+        http.close()
 
 
 if __name__ == "__main__":
