@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import errno
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.fixtures import Certificates
-from servers.launch import ServerProcess
+from servers.launch import ServerProcess, environment
 from servers.proxies import CREDENTIALS, PASSWORD, microsocks, tinyproxy, tls_end
 
 from aiows import (
@@ -25,6 +28,7 @@ from aiows import (
     create_default_context,
 )
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "python" / "proxy.py"
 KINDS = ("http", "https", "socks5", "socks5h")
 
 
@@ -75,6 +79,17 @@ async def test_exchange(
                 ws.send_nowait(str(number))
             assert [await ws.recv() for _ in range(300)] == [str(n) for n in range(300)]
         assert ws.close_code == 1000
+
+
+def test_example(
+    proxy_servers: dict[tuple[str, bool], str], websockets_server: ServerProcess
+) -> None:
+    for login, said in ((CREDENTIALS, "hello"), ("", "407 Proxy Authentication Required")):
+        proxy = f"http://{login}{proxy_servers['http', True]}"
+        command = [sys.executable, str(EXAMPLE), websockets_server.uri(), proxy]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment())
+        assert (done.returncode, done.stderr) == (0, "")
+        assert said in done.stdout
 
 
 async def test_real_refusals(
