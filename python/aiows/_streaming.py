@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._types import Data, DataLike, State
 from .close_codes import CloseCode
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "send_parts"]
 
 _TEXT, _BINARY = 1, 2  # AIOWS_TEXT, AIOWS_BINARY
+
+
+class _Decoding(Protocol):
+    _cut: bytes  # the beginning of a character
 
 
 class Parts(AsyncIterator[Data]):
@@ -57,7 +61,7 @@ class Parts(AsyncIterator[Data]):
             connection._streamed += 1
         decode = text if self._decode is None else self._decode
         try:
-            return _decoded(connection, data, fin, decode)
+            return decoded(connection, data, fin, decode)
         except UnicodeDecodeError as error:
             self._over = True
             connection._close(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
@@ -72,7 +76,7 @@ class Parts(AsyncIterator[Data]):
             self._connection._reader = None
 
 
-def _decoded(connection: Connection, data: Data, fin: bool, decode: bool) -> Data:
+def decoded(connection: _Decoding, data: Data, fin: bool, decode: bool) -> Data:
     """Return data as str or bytes; a character that is cut waits for the next fragment."""
     if isinstance(data, str):
         return data if decode else data.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
@@ -12,7 +13,7 @@ from servers.fixtures import Certificates
 from servers.launch import ServerProcess
 
 from aiows import create_default_context
-from aiows.exceptions import ConnectionClosedError, ConnectionClosedOK
+from aiows.exceptions import ConcurrencyError, ConnectionClosedError, ConnectionClosedOK
 from aiows.sync import connect
 
 MESSAGES: list[Any] = [
@@ -224,3 +225,82 @@ def test_queue_is_bounded(raw_server: ServerProcess) -> None:
         assert [ws.recv() for _ in range(1000)] == [str(number) for number in range(1000)]
         assert pong.wait(30)
         assert not ws.paused
+
+
+@pytest.mark.parametrize("compression", ["deflate", None])
+@pytest.mark.parametrize("server", ["websockets_server", "aiohttp_server"])
+def test_streaming(server: str, compression: str | None, request: pytest.FixtureRequest) -> None:
+    uri = request.getfixturevalue(server).uri("/fragments")
+    with connect(uri, compression=compression, max_size=(None, 1000)) as ws:
+        text = list(ws.recv_streaming())
+        assert "".join(text) == "".join(FRAGMENTED_TEXT)  # type: ignore[arg-type]
+        assert b"".join(ws.recv_streaming(decode=False)) == b"".join(FRAGMENTED_BYTES)  # type: ignore[arg-type]
+        # Whole messages, and the conversions, as before.
+        ws.send(["é", "ü"])
+        assert ws.recv() == "éü"
+        ws.send(["é", "ü"])
+        assert b"".join(ws.recv_streaming(False)) == "éü".encode()  # type: ignore[arg-type]
+        ws.send(["é".encode()[:1], "é".encode()[1:]])
+        assert "".join(ws.recv_streaming(True)) == "é"  # type: ignore[arg-type]
+
+
+def test_streaming_left_and_gone_on_with(raw_server: ServerProcess) -> None:
+    with connect(raw_server.uri()) as ws:
+        ws._stream()
+        ws.send(["a", "b", "c"])
+        ws.send("next")
+        first = ws.recv_streaming()
+        assert next(first) == "a"
+        for call in (ws.recv, ws.recv_many, lambda: next(iter(ws))):
+            with pytest.raises(ConcurrencyError, match="recv_streaming has begun"):
+                call()
+        assert "".join(ws.recv_streaming()) == "bc"  # type: ignore[arg-type]
+        with pytest.raises(ConcurrencyError, match="has ended this message"):
+            next(first)
+        assert ws.recv() == "next"
+        # A recv whose time was up had a part already.
+        pieces = iter(["1", "2"])
+        ws._send_fragment(1, False, next(pieces))
+        with pytest.raises(TimeoutError):
+            ws.recv(timeout=0.05)
+        stream = ws.recv_streaming()
+        assert next(stream) == "1"
+        ws._send_fragment(1, True, next(pieces))
+        assert list(stream) == ["2"]
+
+
+def test_streaming_what_is_no_text(websockets_server: ServerProcess) -> None:
+    with connect(websockets_server.uri()) as ws:
+        ws.send(b"\xff")
+        with pytest.raises(ConnectionClosedError, match="1007"):
+            list(ws.recv_streaming(decode=True))
+
+
+def test_receiving_many(raw_server: ServerProcess) -> None:
+    with connect(raw_server.uri()) as ws:
+        for number in range(40):
+            ws.send(str(number))
+        received: list[Any] = []
+        while len(received) < 40:
+            some = ws.recv_many(max=7, timeout=30)
+            assert 1 <= len(some) <= 7
+            received += some
+        assert received == [str(number) for number in range(40)]
+        with pytest.raises(TimeoutError):
+            ws.recv_many(timeout=0.01)
+        with pytest.raises(ValueError, match="max"):
+            ws.recv_many(max=0)
+
+
+def test_frames_are_logged(
+    websockets_server: ServerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.DEBUG, "aiows.client"),
+        connect(websockets_server.uri(), compression=None) as ws,
+    ):
+        ws.send("a message")
+        ws.recv()
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("a message" in line for line in lines) == 2
+    assert all(record.websocket.id == ws.id for record in caplog.records)  # type: ignore[attr-defined]

@@ -25,13 +25,23 @@ bool blocking_usable(Blocking *self)
 
 // --- receiving
 
-static PyObject *receive_alone(Blocking *self, int64_t deadline, int decode)
+// may_receive raises unless this thread may take messages.
+static bool may_receive(Blocking *self, int want)
 {
-	if (self->receiving) {
-		return raise_concurrent(self);
+	if (self->receiving || (self->streaming && want == WANT_WHOLE)) {
+		raise_concurrent(self);
+		return false;
+	}
+	return true;
+}
+
+static PyObject *receive_alone(Blocking *self, int64_t deadline, int want, int decode)
+{
+	if (!may_receive(self, want)) {
+		return NULL;
 	}
 	self->receiving = true;
-	PyObject *message = receive(self, deadline, decode);
+	PyObject *message = receive(self, deadline, want, decode);
 	self->receiving = false;
 	if (message == NULL && !PyErr_Occurred()) {
 		PyErr_SetString(PyExc_TimeoutError, "no message came within the timeout");
@@ -66,7 +76,7 @@ static PyObject *blocking_recv(PyObject *op, PyObject *const *args, Py_ssize_t n
 			return NULL;
 		}
 	}
-	return receive_alone(self, deadline, decode);
+	return receive_alone(self, deadline, WANT_WHOLE, decode);
 }
 
 static PyObject *blocking_next(PyObject *op)
@@ -75,7 +85,7 @@ static PyObject *blocking_next(PyObject *op)
 	if (!blocking_usable(self)) {
 		return NULL;
 	}
-	PyObject *message = receive_alone(self, NO_DEADLINE, -1);
+	PyObject *message = receive_alone(self, NO_DEADLINE, WANT_WHOLE, -1);
 	if (message == NULL && self->state->closed_ok != NULL &&
 	    PyErr_ExceptionMatches(self->state->closed_ok)) {
 		PyErr_Clear(); // StopIteration
@@ -96,11 +106,36 @@ static PyObject *blocking_take(PyObject *op, PyObject *args)
 	    (choice != Py_None && (decode = PyObject_IsTrue(choice)) < 0)) {
 		return NULL;
 	}
-	if (self->receiving) {
-		return raise_concurrent(self);
+	if (!may_receive(self, WANT_WHOLE)) {
+		return NULL;
 	}
-	PyObject *message = take(self, decode, &failed);
+	PyObject *message = take(self, WANT_WHOLE, decode, &failed);
 	return message != NULL || failed ? message : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(recv_part_doc, "_recv_part($self, /)\n--\n\n"
+                            "Wait for the next part of a message: (data, fin, text).");
+
+static PyObject *blocking_recv_part(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	return blocking_usable(self) ? receive_alone(self, NO_DEADLINE, WANT_PART, -1) : NULL;
+}
+
+PyDoc_STRVAR(stream_doc, "_stream($self, /)\n--\n\nHave messages come in parts from now on.");
+
+static PyObject *blocking_stream(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	if (!blocking_usable(self)) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	if (handle != NULL) {
+		Py_BEGIN_ALLOW_THREADS lib.conn_stream(handle, 1);
+		Py_END_ALLOW_THREADS
+	}
+	Py_RETURN_NONE;
 }
 
 // --- sending
@@ -298,6 +333,11 @@ static PyObject *get_paused(PyObject *op, void *closure UNUSED)
 	return PyBool_FromLong(((Blocking *)op)->paused);
 }
 
+static PyObject *get_streaming(PyObject *op, void *closure UNUSED)
+{
+	return PyBool_FromLong(((Blocking *)op)->streaming);
+}
+
 static PyObject *get_inherited(PyObject *op, void *closure UNUSED)
 {
 	return PyBool_FromLong(library_forked && ((Blocking *)op)->state != NULL);
@@ -379,6 +419,7 @@ static int blocking_traverse(PyObject *op, visitproc visit, void *arg)
 	Py_VISIT(Py_TYPE(op));
 	Py_VISIT(self->wait);
 	Py_VISIT(self->followers);
+	Py_VISIT(self->parts);
 	Py_VISIT(self->closed);
 	Py_VISIT(self->last_info);
 	Py_VISIT(self->last_stats);
@@ -391,6 +432,7 @@ static int blocking_clear(PyObject *op)
 	Blocking *self = (Blocking *)op;
 	Py_CLEAR(self->wait);
 	Py_CLEAR(self->followers);
+	Py_CLEAR(self->parts);
 	Py_CLEAR(self->closed);
 	Py_CLEAR(self->last_info);
 	Py_CLEAR(self->last_stats);
@@ -434,6 +476,8 @@ static PyMethodDef blocking_methods[] = {
 	{ "stats_", blocking_stats, METH_NOARGS, stats_doc },
 	{ "error", blocking_error, METH_NOARGS, error_doc },
 	{ "_take", blocking_take, METH_VARARGS, take_doc },
+	{ "_recv_part", blocking_recv_part, METH_NOARGS, recv_part_doc },
+	{ "_stream", blocking_stream, METH_NOARGS, stream_doc },
 	{ "_send_fragment", blocking_send_fragment, METH_VARARGS, send_fragment_doc },
 	{ "_ping", blocking_ping, METH_O, ping_doc },
 	{ "_pong", blocking_pong, METH_O, pong_doc },
@@ -443,6 +487,8 @@ static PyMethodDef blocking_methods[] = {
 	{ "_glance", blocking_glance, METH_NOARGS, glance_doc },
 	{ "_on_pong", hook_nothing, METH_O, HOOK_DOC("_on_pong", ", data") "A Pong came." },
 	{ "_on_closed", hook_nothing, METH_NOARGS, HOOK_DOC("_on_closed", "") "It ended." },
+	{ "_on_log", hook_nothing, METH_VARARGS,
+	  HOOK_DOC("_on_log", ", line, dropped") "A line of log_frames." },
 	{ "_closed_exception", hook_closed_exception, METH_NOARGS,
 	  HOOK_DOC("_closed_exception", "") "A fresh exception for a closed connection." },
 	{ "_concurrency_error", hook_concurrency_error, METH_NOARGS,
@@ -463,6 +509,7 @@ static PyGetSetDef blocking_getset[] = {
 	{ "paused", get_paused, NULL, "Whether the queue holds the peer back.", NULL },
 	{ "_closed", get_closed, NULL, "(code, reason, sent, flags) after the end, else None.",
 	  NULL },
+	{ "_streaming", get_streaming, NULL, "Whether _recv_part is inside a message.", NULL },
 	{ "_inherited", get_inherited, NULL, "Whether this process is a forked child.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -14,9 +14,14 @@ enum { BATCH = 64 };
 #define NO_DEADLINE INT64_MAX
 
 typedef struct Item {
-	PyObject *object; // str or bytes
+	PyObject *object; // str or bytes, bytes of a part
 	int64_t time_ns;
+	uint8_t part; // PART_*
+	uint8_t kind; // AIOWS_TEXT or AIOWS_BINARY
 } Item;
+
+// What a receiver wants: whole messages, or what recv_streaming hands out.
+enum { WANT_WHOLE, WANT_PART };
 
 typedef struct Blocking {
 	PyObject ob_base;
@@ -35,6 +40,9 @@ typedef struct Blocking {
 	bool receiving; // a thread is inside recv
 	bool paused;
 	bool writable_owed;
+	bool parted; // the newest MESSAGE that was looked at is a part that others follow
+	bool streaming; // parts of the message at the front were handed out alone
+	uint8_t parts_kind;
 	uint64_t writable_epoch; // WRITABLE events dispatched
 	uint32_t high; // pause above it; UINT32_MAX: never
 	uint32_t low; // resume at or below it
@@ -42,6 +50,7 @@ typedef struct Blocking {
 	uint32_t count;
 	uint32_t head;
 	uint32_t ring_mask;
+	PyObject *parts; // list of bytes: of a message that was not complete for recv, or NULL
 	int64_t received_at;
 	PyObject *closed; // (code, reason, sent, flags) of CLOSED, or NULL
 	PyObject *last_info;
@@ -55,8 +64,8 @@ bool blocking_made(Blocking *self); // RuntimeError before __init__
 bool blocking_usable(Blocking *self); // nor in a forked child
 
 // --- waiting.c
-PyObject *take(Blocking *self, int decode, bool *failed);
-PyObject *receive(Blocking *self, int64_t deadline, int decode);
+PyObject *take(Blocking *self, int want, int decode, bool *failed);
+PyObject *receive(Blocking *self, int64_t deadline, int want, int decode);
 int turn(Blocking *self, int64_t deadline, bool receiving);
 int glance(Blocking *self);
 void end_loop(Blocking *self);

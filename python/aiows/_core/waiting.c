@@ -6,6 +6,28 @@
 
 // --- queue
 
+static uint8_t part_of(Blocking *self, const aiows_event *event)
+{
+	bool more = (event->flags & AIOWS_EVF_FIN) == 0;
+	uint8_t part = more ? PART_MORE : self->parted ? PART_LAST : PART_NONE;
+	self->parted = more;
+	return part;
+}
+
+// item_of makes an object of an event: bytes of a part, as it may end inside a character.
+static int item_of(Blocking *self, const aiows_event *event, bool as_bytes, Item *item)
+{
+	item->part = part_of(self, event);
+	item->kind = (uint8_t)event->kind;
+	item->time_ns = event->time_ns;
+	item->object = message_of(event, as_bytes || item->part != PART_NONE);
+	if (item->object != NULL) {
+		return 0;
+	}
+	lib.abort(self->handle); // it must not go on with a gap
+	return -1;
+}
+
 static int queue_add(Blocking *self, const aiows_event *event)
 {
 	uint32_t size = self->ring != NULL ? self->ring_mask + 1 : 0;
@@ -14,6 +36,7 @@ static int queue_add(Blocking *self, const aiows_event *event)
 		Item *ring = larger > size ? PyMem_Malloc(larger * sizeof *ring) : NULL;
 		if (ring == NULL) {
 			PyErr_NoMemory();
+			lib.abort(self->handle);
 			return -1;
 		}
 		for (uint32_t i = 0; i < self->count; i++) {
@@ -24,21 +47,19 @@ static int queue_add(Blocking *self, const aiows_event *event)
 		self->ring_mask = larger - 1;
 		self->head = 0;
 	}
-	PyObject *object = message_of(event, false);
-	if (object == NULL) {
+	if (item_of(self, event, false, &self->ring[(self->head + self->count) & self->ring_mask]) <
+	    0) {
 		return -1;
 	}
-	self->ring[(self->head + self->count) & self->ring_mask] = (Item){ object, event->time_ns };
 	self->count++;
 	return 0;
 }
 
-static PyObject *queue_take(Blocking *self)
+static Item queue_take(Blocking *self)
 {
 	Item item = self->ring[self->head];
 	self->head = (self->head + 1) & self->ring_mask;
 	self->count--;
-	self->received_at = item.time_ns;
 	if (self->count == 0) {
 		PyMem_Free(self->ring);
 		self->ring = NULL;
@@ -49,7 +70,7 @@ static PyObject *queue_take(Blocking *self)
 			lib.resume(self->handle);
 		}
 	}
-	return item.object;
+	return item;
 }
 
 // --- the end
@@ -131,11 +152,7 @@ static int dispatch_event(Blocking *self, const aiows_event *event)
 {
 	switch (event->type) {
 	case AIOWS_EV_MESSAGE:
-		if (queue_add(self, event) < 0) {
-			lib.abort(self->handle); // it must not go on with a gap
-			return -1;
-		}
-		return 0;
+		return queue_add(self, event);
 	case AIOWS_EV_OPEN:
 		self->opened = true;
 		if (self->status == AIOWS_CONNECTING) {
@@ -149,6 +166,12 @@ static int dispatch_event(Blocking *self, const aiows_event *event)
 		Py_XDECREF(data);
 		return result;
 	}
+	case AIOWS_EV_LOG:
+		return hook_done(
+			self, PyObject_CallMethod((PyObject *)self, "_on_log", "Ni",
+			                          text_lenient((const char *)(uintptr_t)event->data,
+			                                       (Py_ssize_t)event->len),
+			                          (int)event->code));
 	case AIOWS_EV_CLOSING:
 		self->status = AIOWS_CLOSING;
 		return 0;
@@ -391,36 +414,107 @@ PyObject *raise_ended(Blocking *self)
 	return NULL;
 }
 
-// take returns a message that is there, or NULL; *failed tells an exception.
-PyObject *take(Blocking *self, int decode, bool *failed)
+// pop takes what is at the front: 1, 0 when nothing is there, or -1.
+static int pop(Blocking *self, bool as_bytes, Item *item)
 {
-	PyObject *message = NULL;
 	if (self->count > 0) {
-		message = queue_take(self);
+		*item = queue_take(self);
 	} else if (!self->driving && self->next_event < self->n_events &&
 	           self->events[self->next_event].type == AIOWS_EV_MESSAGE) {
-		const aiows_event *event = &self->events[self->next_event++];
-		self->received_at = event->time_ns;
-		message = message_of(event, decode == 0);
-		if (message == NULL) {
-			lib.abort(self->handle);
-			*failed = true;
+		if (item_of(self, &self->events[self->next_event++], as_bytes, item) < 0) {
+			return -1;
+		}
+	} else {
+		return 0;
+	}
+	self->received_at = item->time_ns;
+	return 1;
+}
+
+// join makes a message of the parts that were gathered.
+static PyObject *join(Blocking *self, int decode)
+{
+	PyObject *parts = self->parts;
+	self->parts = NULL;
+	PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+	PyObject *joined = empty != NULL ? PyObject_CallMethod(empty, "join", "O", parts) : NULL;
+	Py_XDECREF(empty);
+	Py_DECREF(parts);
+	bool text = decode < 0 ? self->parts_kind == AIOWS_TEXT : decode;
+	return message_decode(joined, text);
+}
+
+static PyObject *take_whole(Blocking *self, int decode, bool *failed)
+{
+	Item item;
+	int found;
+	while ((found = pop(self, decode == 0, &item)) > 0) {
+		PyObject *message = NULL;
+		if (item.part == PART_NONE) {
+			message = message_decode(item.object, decode);
+		} else {
+			self->parts_kind = item.kind;
+			if (self->parts == NULL) {
+				self->parts = PyList_New(0);
+			}
+			int result =
+				self->parts != NULL ? PyList_Append(self->parts, item.object) : -1;
+			Py_DECREF(item.object);
+			if (result == 0 && item.part == PART_MORE) {
+				continue;
+			}
+			message = result == 0 ? join(self, decode) : NULL;
+		}
+		*failed = message == NULL;
+		return message;
+	}
+	*failed = found < 0;
+	return NULL;
+}
+
+// take_part returns (data, fin, text).
+static PyObject *take_part(Blocking *self, bool *failed)
+{
+	Item item;
+	PyObject *part = NULL;
+	if (self->parts != NULL) { // a recv was interrupted, or its time was up
+		PyObject *data = Py_XNewRef(PyList_GetItem(self->parts, 0));
+		if (data != NULL && PyList_SetSlice(self->parts, 0, 1, NULL) == 0) {
+			part = Py_BuildValue("(OOO)", data, Py_False,
+			                     self->parts_kind == AIOWS_TEXT ? Py_True : Py_False);
+		}
+		Py_XDECREF(data);
+		if (PyList_Size(self->parts) == 0) {
+			Py_CLEAR(self->parts);
+		}
+		self->streaming = true;
+	} else {
+		int found = pop(self, false, &item);
+		if (found <= 0) {
+			*failed = found < 0;
 			return NULL;
 		}
+		self->streaming = item.part == PART_MORE;
+		part = Py_BuildValue("(NOO)", item.object, self->streaming ? Py_False : Py_True,
+		                     item.kind == AIOWS_TEXT ? Py_True : Py_False);
 	}
-	if (message != NULL) {
-		message = message_decode(message, decode);
-		*failed = message == NULL;
-	}
-	return message;
+	*failed = part == NULL;
+	return part;
+}
+
+// take returns what is there, or NULL; *failed tells an exception.
+PyObject *take(Blocking *self, int want, int decode, bool *failed)
+{
+	*failed = false;
+	return want == WANT_PART ? take_part(self, failed) : take_whole(self, decode, failed);
 }
 
 // receive waits for a message. NULL without an exception: the time is up.
-PyObject *receive(Blocking *self, int64_t deadline, int decode)
+PyObject *receive(Blocking *self, int64_t deadline, int want, int decode)
 {
 	for (;;) {
 		bool failed = false;
-		PyObject *message = take(self, decode, &failed);
+		PyObject *message = take(self, want, decode, &failed);
 		if (message != NULL || failed) {
 			return message;
 		}
@@ -429,7 +523,7 @@ PyObject *receive(Blocking *self, int64_t deadline, int decode)
 		}
 		int result = turn(self, deadline, true);
 		if (result <= 0) {
-			return result == 0 ? take(self, decode, &failed) : NULL;
+			return result == 0 ? take(self, want, decode, &failed) : NULL;
 		}
 	}
 }

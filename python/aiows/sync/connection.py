@@ -17,6 +17,7 @@ from .._description import Description
 from .._errors import call_error
 from .._options import ConnectionOptions, LoggerLike, integer
 from .._stats import ConnectionStats, stats_of
+from .._streaming import decoded
 from .._types import Data, DataLike, State
 from ..close_codes import Close, CloseCode
 from ..exceptions import ConcurrencyError, ConnectionClosed
@@ -133,6 +134,8 @@ class Connection(Description, _core.BlockingConnection):
         self._on_close = on_close
         self._pings: dict[bytes, tuple[Pong, float, bool]] = {}
         self._fragmenting = threading.Lock()
+        self._streamed = 0  # messages that recv_streaming ended
+        self._cut = b""
         self._latency = 0.0
         self._core_latency = 0
         self._info: dict[str, Any] | None = None
@@ -182,6 +185,44 @@ class Connection(Description, _core.BlockingConnection):
             self.close()
         else:
             self.close(CloseCode.INTERNAL_ERROR)
+
+    def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]:
+        """
+        Return an iterator over the fragments of the next message, as they arrive.
+
+        Each is one frame's payload, str for text and bytes for binary, and may be
+        empty; a frame longer than 1 MiB comes in several. A message that came before
+        recv_streaming was first called on this connection is one fragment.
+
+        An interrupt loses nothing: the next recv_streaming goes on with the next
+        fragment, as it does when an iterator was left. Until the last fragment is
+        taken, other methods that receive raise ConcurrencyError.
+
+        Args:
+            decode: True makes str and False bytes of fragments of either kind.
+
+        Raises:
+            ConnectionClosed: As recv, also in the middle of a message; and after
+                decode=True met what is not UTF-8, which closes with 1007.
+            ConcurrencyError: Another thread is receiving, or another iterator has
+                ended the message.
+
+        """
+        fin, message = False, None
+        while not fin:
+            if message not in (None, self._streamed):
+                raise ConcurrencyError("another recv_streaming has ended this message")
+            self._stream()
+            data, fin, text = self._recv_part()
+            message = self._streamed
+            if fin:
+                self._streamed += 1
+            try:
+                part = decoded(self, data, fin, text if decode is None else decode)
+            except UnicodeDecodeError as error:
+                self.close(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+                raise self._closed_exception() from error
+            yield part
 
     def recv_many(self, max: int | None = None, timeout: float | None = None) -> list[Data]:
         """
@@ -390,6 +431,8 @@ class Connection(Description, _core.BlockingConnection):
         return call_error(error)
 
     def _concurrency_error(self) -> BaseException:
+        if self._streaming:
+            return ConcurrencyError("recv_streaming has begun a message and not ended it")
         return ConcurrencyError("another thread is already receiving from this connection")
 
     def _on_pong(self, data: bytes) -> None:
