@@ -1,5 +1,6 @@
 package main
 
+// #include <string.h>
 // #include "shim.h"
 import "C"
 
@@ -22,6 +23,7 @@ func go_tls_new(o *C.aiows_tls_options, out *C.uintptr_t, e *C.aiows_error) (rc 
 	defer guard(&rc)
 	var a arguments
 	options := a.tlsOptions(o)
+	defer clear(options.CertPEM) // the key may stand in it
 	defer clear(options.KeyPEM)
 	defer clear(options.KeyPassword)
 	if a.err != nil {
@@ -42,9 +44,9 @@ func (a *arguments) tlsOptions(o *C.aiows_tls_options) *dial.TLSOptions {
 		CAPEM:              []byte(a.text("ca_pem", o.ca_pem)),
 		CertFile:           a.text("cert_file", o.cert_file),
 		KeyFile:            a.text("key_file", o.key_file),
-		CertPEM:            []byte(a.text("cert_pem", o.cert_pem)),
-		KeyPEM:             secret(o.key_pem),
-		KeyPassword:        secret(o.key_password),
+		CertPEM:            a.secret("cert_pem", o.cert_pem),
+		KeyPEM:             a.secret("key_pem", o.key_pem),
+		KeyPassword:        copied(o.key_password),
 		ServerName:         a.text("server_name", o.server_name),
 		Insecure:           a.bool("insecure", o.insecure),
 		AnyName:            a.bool("any_name", o.any_name),
@@ -56,9 +58,6 @@ func (a *arguments) tlsOptions(o *C.aiows_tls_options) *dial.TLSOptions {
 		CipherSuites:       a.strings("cipher_suites", o.cipher_suites, o.n_cipher_suites),
 		Server:             a.bool("server", o.server),
 		ClientCertOptional: a.bool("client_cert_optional", o.client_cert_optional),
-	}
-	if o.key_pem != nil && len(out.KeyPEM) == 0 {
-		a.refuse("key_pem is empty, expected text or NULL")
 	}
 	a.reserved(o.reserved)
 	if out.MinVersion != tls.VersionTLS12 && out.MinVersion != tls.VersionTLS13 {
@@ -96,17 +95,21 @@ func (a *arguments) tlsOptions(o *C.aiows_tls_options) *dial.TLSOptions {
 	return out
 }
 
-// secret copies what the caller of it clears; nil is NULL. There is no string of it,
-// which could not be cleared.
-func secret(s *C.char) []byte {
+// secret is like text for what holds a key.
+func (a *arguments) secret(name string, s *C.char) []byte {
+	if s != nil && *s == 0 {
+		a.refuse("%s is empty, expected text or NULL", name)
+	}
+	return copied(s)
+}
+
+// copied is for secrets: the caller clears it, which it could not do to a string. nil
+// is NULL.
+func copied(s *C.char) []byte {
 	if s == nil {
 		return nil
 	}
-	n := 0
-	for *(*C.char)(unsafe.Add(unsafe.Pointer(s), n)) != 0 {
-		n++
-	}
-	return append(make([]byte, 0, n), unsafe.Slice((*byte)(unsafe.Pointer(s)), n)...)
+	return C.GoBytes(unsafe.Pointer(s), C.int(C.strlen(s)))
 }
 
 // tls is the context of a handle that may be NULL.
