@@ -25,6 +25,7 @@ from .exceptions import (
     HeaderLineTooLong,
     InvalidHandshake,
     InvalidHeader,
+    InvalidHeaderFormat,
     InvalidHeaderValue,
     InvalidMessage,
     InvalidParameterName,
@@ -117,6 +118,13 @@ class ConversationHeaderError(InvalidHeader, HandShakeError):
     """InvalidHeader as AioWebSocket raises it."""
 
 
+class ConversationHeaderFormatError(InvalidHeaderFormat, HandShakeError):
+    """InvalidHeaderFormat as AioWebSocket raises it."""
+
+    def __init__(self, name: str, value: str | None = None) -> None:
+        InvalidHeader.__init__(self, name, value)
+
+
 class ConversationHeaderValueError(InvalidHeaderValue, HandShakeError):
     """InvalidHeaderValue as AioWebSocket raises it."""
 
@@ -146,6 +154,7 @@ _OWN: dict[type[Exception], type[Exception]] = {
     HeaderLineTooLong: ConversationHeaderLineError,
     InvalidHandshake: ConversationHandshakeError,
     InvalidHeader: ConversationHeaderError,
+    InvalidHeaderFormat: ConversationHeaderFormatError,
     InvalidHeaderValue: ConversationHeaderValueError,
     InvalidMessage: ConversationMessageError,
     InvalidParameterName: ConversationParameterNameError,

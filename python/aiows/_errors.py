@@ -198,6 +198,10 @@ def _handshake_error(error: _core.Error, response: Response | None) -> Exception
         if twice:
             return _because(error, exceptions.DuplicateParameter(name))
         return _because(error, exceptions.InvalidParameterValue(name, value))
+    chosen = ", ".join(response.headers.get_all("Sec-WebSocket-Protocol")) if response else ""
+    if "," in chosen and ("chose a sub" in error.message or "Sec-WebSocket-P" in error.message):
+        exception = exceptions.InvalidHeader("Sec-WebSocket-Protocol", f"several values: {chosen}")
+        return _because(error, exception)
     for beginning, kind in _BEGINNINGS.items():
         if error.message.startswith(beginning):
             return kind(error.message)
@@ -209,11 +213,20 @@ def _handshake_error(error: _core.Error, response: Response | None) -> Exception
     for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
         values = headers.get_all(name)
         words = [word.strip().lower() for value in values for word in value.split(",")]
-        if token not in words:
+        if token not in words or error.message.startswith(f"{name} field"):
             return _because(error, exceptions.InvalidUpgrade(name, ", ".join(values) or None))
     accept = headers.get_all("Sec-WebSocket-Accept")
     if not accept:
         return _because(error, exceptions.InvalidHeader("Sec-WebSocket-Accept"))
+    if len(accept) > 1:
+        value = f"several values: {', '.join(accept)}"
+        return _because(error, exceptions.InvalidHeader("Sec-WebSocket-Accept", value))
+    if error.message.startswith("Sec-WebSocket-Extensions is malformed"):
+        name = "Sec-WebSocket-Extensions"
+        value = ", ".join(headers.get_all(name))
+        return _because(
+            error, exceptions.InvalidHeaderFormat(name, "expected a list of extensions", value, 0)
+        )
     for name in ("Sec-WebSocket-Accept", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"):
         if name in error.message:
             value = ", ".join(headers.get_all(name))

@@ -70,7 +70,7 @@ async def test_status(any_server: ServerProcess, code: int) -> None:
 @pytest.mark.parametrize(
     "path",
     "/no-upgrade /no-connection /no-accept /bad-accept /subprotocol /garbage "
-    "/long-line /long-field /many-fields /long-head".split(),
+    "/long-line /long-field /many-fields /long-head /two-accepts /bad-extension".split(),
 )
 async def test_handshake_errors(raw_server: ServerProcess, path: str) -> None:
     with pytest.raises(InvalidHandshake) as caught:
