@@ -42,7 +42,7 @@ MODULES := $(shell find python/aiows -name '*.py' -o -name '*.pyi' -o -name py.t
 C_FILES = $(shell find include capi python/aiows examples tests -name "*.[ch]" | xargs grep -L "Code generated")
 PY_FILES := python tests examples tools
 
-.PHONY: help build demo deps test test-go test-c test-python test-package test-matrix autobahn \
+.PHONY: help build demo deps test test-go test-c test-python compat-packages test-package test-matrix autobahn \
 	autobahn-full autobahn-reference check lint fmt format-check generated-check abi mutate bench \
 	bench-quick bench-record bench-report pgo fuzz fuzz-planted fuzz-coverage differential clean preflight
 
@@ -112,6 +112,9 @@ test-c: build .venv/.tests
 
 test-python: build .venv/.tests
 	$(PY) -m pytest tests/python $(PARALLEL) $(ARGS)
+
+compat-packages: build .venv/.tests ## the WebSocket tests of gql and uvicorn, with websockets replaced by aiows
+	$(PY) tests/compat/packages $(ARGS)
 
 test-package: build .venv/.bench build/wheel/.made $(BIN)/generate_cert
 	$(PY) -m pytest tests/package $(ARGS)

@@ -1,0 +1,151 @@
+"""
+Run the WebSocket tests of PyPI packages on aiows: ``python tests/compat/packages [PACKAGE]``.
+
+The sdist of each is fetched with pip, and what its tests want goes into a
+folder of its own, all in .cache/compat. The package's modules that import
+websockets get aiows instead (on_aiows.py). docs/differences.md says how many
+tests pass, and which do not and why; a run with other numbers fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+CACHE = ROOT / ".cache" / "compat"
+PAGE = ROOT / "docs" / "differences.md"
+LIMIT_S = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """
+    A package under test.
+
+    Attributes:
+        prefixes: Modules that get aiows when they import websockets.
+        arguments: What pytest runs, in the folder of the sdist.
+
+    """
+
+    name: str
+    version: str
+    prefixes: tuple[str, ...]
+    arguments: tuple[str, ...]
+
+    @property
+    def sdist(self) -> Path:
+        return CACHE / f"{self.name}-{self.version}"
+
+    @property
+    def libraries(self) -> Path:
+        return CACHE / f"{self.name}-libraries"
+
+
+PACKAGES = (
+    Package(
+        "gql",
+        "4.4.0",
+        ("gql.",),
+        (
+            "tests/test_websocket_exceptions.py",
+            "tests/test_websocket_query.py",
+            "tests/test_websocket_subscription.py",
+            "tests/test_websockets_adapter.py",
+            "tests/test_graphqlws_exceptions.py",
+            "tests/test_graphqlws_subscription.py",
+            "tests/test_phoenix_channel_exceptions.py",
+            "tests/test_phoenix_channel_query.py",
+            "tests/test_phoenix_channel_subscription.py",
+            "tests/test_appsync_websockets.py",
+        ),
+    ),
+    # Its servers are its own, on wsproto and on websockets; the clients of its tests are aiows's.
+    # One HTTP parser of three: the others make no difference to a client.
+    Package(
+        "uvicorn",
+        "0.54.0",
+        ("tests.protocols.test_websocket",),
+        ("tests/protocols/test_websocket.py", "-k", "h11"),
+    ),
+)
+
+
+def pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True)
+
+
+def prepare(package: Package) -> None:
+    """Fetch the sdist and what its tests want, unless they are there."""
+    if not package.sdist.exists():
+        archives = CACHE / "sdists"
+        pin = f"{package.name}=={package.version}"
+        pip("download", "--no-binary", package.name, "--no-deps", "-d", str(archives), pin)
+        with tarfile.open(archives / f"{package.sdist.name}.tar.gz") as archive:
+            archive.extractall(CACHE, filter="data")
+    wanted = HERE / f"{package.name}.txt"
+    there = package.libraries / wanted.name
+    if not there.exists() or there.read_text() != wanted.read_text():
+        shutil.rmtree(package.libraries, ignore_errors=True)
+        pip("install", "--no-deps", "--target", str(package.libraries), "-r", str(wanted))
+        shutil.copy(wanted, there)
+
+
+def run(package: Package) -> str:
+    """Run its tests and return pytest's last line."""
+    paths = (package.libraries, package.sdist, HERE, HERE.parent)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "ON_AIOWS": " ".join(package.prefixes),
+        "ON_AIOWS_PACKAGE": package.name,
+    }
+    environment.pop("PYTHONASYNCIODEBUG", None)
+    options = ("-q", "-n", "2", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "on_aiows")
+    command = [sys.executable, "-m", "pytest", *options, *package.arguments]
+    done = subprocess.run(
+        command, cwd=package.sdist, env=environment, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    if done.returncode != 0:
+        print(done.stdout[-20000:], done.stderr[-5000:], sep="\n")
+        sys.exit(f"the tests of {package.name} failed on aiows")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def counted(line: str) -> tuple[int, int]:
+    """Return how many tests passed and how many failed as expected."""
+    found = {what: int(number) for number, what in re.findall(r"(\d+) (passed|xfailed)", line)}
+    return found.get("passed", 0), found.get("xfailed", 0)
+
+
+def documented(package: Package) -> tuple[int, int]:
+    row = re.search(
+        rf"^\| {package.name} {re.escape(package.version)} \| (\d+) \| (\d+) \|",
+        PAGE.read_text(),
+        re.MULTILINE,
+    )
+    return (int(row[1]), int(row[2])) if row else (0, 0)
+
+
+def main() -> None:
+    for package in PACKAGES:
+        if sys.argv[1:] and package.name not in sys.argv[1:]:
+            continue
+        prepare(package)
+        line = run(package)
+        print(f"{package.name} {package.version} on aiows: {line}")
+        if counted(line) != documented(package):
+            sys.exit(f"{PAGE.name} says {documented(package)} passed and failed as expected")
+
+
+if __name__ == "__main__":
+    main()

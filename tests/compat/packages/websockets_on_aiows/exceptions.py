@@ -1,0 +1,3 @@
+"""websockets.exceptions."""
+
+from aiows.exceptions import *  # noqa: F403

@@ -1,0 +1,4 @@
+"""websockets.http11."""
+
+from aiows.http11 import Request as Request
+from aiows.http11 import Response as Response

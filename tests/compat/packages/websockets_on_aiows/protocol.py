@@ -1,0 +1,3 @@
+"""websockets.protocol."""
+
+from aiows.connection import State as State

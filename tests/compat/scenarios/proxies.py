@@ -1,0 +1,211 @@
+"""Proxies, given and from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from harness import ASYNCIO, SYNC, Run, client_context, scenario, server_context
+
+
+class Tunnel:
+    """An HTTP proxy that answers CONNECT with what it is told to, then passes octets on."""
+
+    def __init__(self, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n", tls: Any = None) -> None:
+        self._answer = answer
+        self._tls = tls
+        self.heads: list[list[str]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Tunnel:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._pass_on(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head.split("\r\n")[:-2])
+        writer.write(self._answer)
+        if b" 200 " not in self._answer:
+            return
+        host, port = self.heads[-1][0].split()[1].rsplit(":", 1)
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            if sink.can_write_eof():
+                sink.write_eof()
+            else:
+                sink.close()
+
+        try:
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        finally:
+            far_writer.close()
+
+
+async def tunnel(run: Run, **options: Any) -> Tunnel:
+    return await run.stack.enter_async_context(Tunnel(**options))
+
+
+@scenario("connect.proxy")
+async def an_http_proxy(run: Run) -> None:
+    proxy = await tunnel(run)
+    peer = await run.peer()
+    for userinfo in ("", "us%40er:pa%3Ass@"):
+        ws = await run.connect(peer, proxy=f"http://{userinfo}127.0.0.1:{proxy.port}")
+        await ws.send("x")
+        await run.outcome("recv", ws.recv())
+        run.note("peer is the proxy", ws.remote_address[1] == proxy.port)
+        await ws.close()
+    target = f"127.0.0.1:{peer.port}"
+    run.note("lines", [head[0] == f"CONNECT {target} HTTP/1.1" for head in proxy.heads])
+    run.note("Host", [f"Host: {target}" in head for head in proxy.heads])
+    secrets = [[line for line in head if line.startswith("Proxy-Auth")] for head in proxy.heads]
+    run.note("credentials", secrets)
+
+
+@scenario("connect.proxy")
+async def proxies_that_refuse(run: Run) -> None:
+    for answer in (
+        b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-x\r\n\r\n",
+        b"HTTP/1.1 502 No\r\n\r\n",
+        b"",
+    ):
+        proxy = await tunnel(run, answer=answer)
+        await run.outcome(
+            answer.decode(),
+            run.connect("ws://127.0.0.1:9/", proxy=f"http://127.0.0.1:{proxy.port}"),
+        )
+
+
+@scenario("connect.proxy")
+async def proxies_that_are_none(run: Run) -> None:
+    for proxy in ("ftp://proxy:1", "proxy", "http://", "socks6://x:1"):
+
+        async def attempt(proxy: str = proxy) -> None:
+            await run.connect("ws://127.0.0.1:9/", proxy=proxy)
+
+        await run.outcome(proxy, attempt())
+
+
+@scenario("connect.proxy")
+async def proxies_of_the_environment(run: Run) -> None:
+    proxy = await tunnel(run)
+    peer = await run.peer()
+    environment = run.surroundings.setenv
+    for name in ("http_proxy", "https_proxy"):
+        environment(name, f"http://127.0.0.1:{proxy.port}")
+    uri = peer.uri.replace("127.0.0.1", "localhost")
+    ws = await run.connect(uri, proxy=True)
+    await ws.send("x")
+    await run.outcome("recv", ws.recv())
+    run.note("through the proxy", len(proxy.heads))
+    environment("no_proxy", "localhost")
+    await run.connect(uri, proxy=True)
+    run.note("no_proxy", len(proxy.heads))
+    environment("no_proxy", "other.example")
+    await run.connect(uri, proxy=None)
+    run.note("None", len(proxy.heads))
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        environment(name, "")
+
+
+@scenario("connect.proxy connect.proxy_ssl connect.proxy_server_hostname")
+async def an_https_proxy(run: Run) -> None:
+    certificates = run.surroundings.certificates
+    proxy = await tunnel(run, tls=server_context(certificates))
+    peer = await run.peer()
+    for options in ({}, {"proxy_server_hostname": "localhost"}):
+        ws = await run.connect(
+            peer,
+            proxy=f"https://127.0.0.1:{proxy.port}",
+            proxy_ssl=client_context(certificates),
+            **options,
+        )
+        await ws.send("x")
+        await run.outcome("recv", ws.recv())
+        await ws.close()
+    run.note("through the proxy", len(proxy.heads))
+
+
+@scenario("connect.proxy_ssl_handshake_timeout connect.proxy_ssl_shutdown_timeout", flavors=ASYNCIO)
+async def timeouts_of_an_https_proxy(run: Run) -> None:
+    certificates = run.surroundings.certificates
+    proxy = await tunnel(run, tls=server_context(certificates))
+    ws = await run.open(
+        proxy=f"https://127.0.0.1:{proxy.port}",
+        proxy_ssl=client_context(certificates),
+        proxy_ssl_handshake_timeout=5,
+        proxy_ssl_shutdown_timeout=1,
+    )
+    await ws.send("x")
+    await run.outcome("recv", ws.recv())
+
+
+@scenario("connect.proxy connect.ssl")
+async def tls_through_a_proxy(run: Run) -> None:
+    certificates = run.surroundings.certificates
+    proxy = await tunnel(run)
+    peer = await run.peer(tls=server_context(certificates))
+    ws = await run.connect(
+        peer, proxy=f"http://127.0.0.1:{proxy.port}", ssl=client_context(certificates)
+    )
+    await ws.send("x")
+    await run.outcome("recv", ws.recv())
+
+
+@scenario("connect.proxy")
+async def socks_proxies(run: Run) -> None:
+    for scheme in ("socks5", "socks5h", "socks4", "socks4a"):
+        seen: list[bytes] = []
+
+        async def socks(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Any = seen
+        ) -> None:
+            first = await reader.readexactly(1)
+            if first == b"\x05":
+                methods = await reader.readexactly((await reader.readexactly(1))[0])
+                seen.append(bytes(sorted(methods)))
+                writer.write(b"\x05\x00")
+                seen.append(await reader.readexactly(4))
+                writer.write(b"\x05\x05\x00\x01\0\0\0\0\0\0")  # refused
+            else:
+                seen.append(first + await reader.readexactly(1))
+                writer.write(b"\x00\x5b\0\0\0\0\0\0")
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(socks, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        exception = await run.outcome(
+            scheme, run.connect("ws://localhost:9/", proxy=f"{scheme}://127.0.0.1:{port}")
+        )
+        del exception
+        run.note("asked", seen[-1][:1])
+        server.close()
+        await server.wait_closed()
+
+
+del SYNC
