@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 import ssl
 import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +207,20 @@ async def test_pin_of_a_self_signed_certificate(
             else:
                 with pytest.raises(ssl.SSLCertVerificationError, match="its pin is"):
                     await told(port, context)
+
+
+@pytest.mark.once
+async def test_pin_program(server_files: Files) -> None:
+    pin = pins_of(server_files)[0]
+    program = Path(__file__).parents[2] / "examples/python/pin.py"
+    async with websockets_peer(server_context(server_files)) as port:
+        for pins, status in (((), 0), ((pin,), 0), (("ab" * 32,), 1)):
+            command = [sys.executable, program, f"wss://localhost:{port}/", *pins]
+            done = await asyncio.to_thread(
+                subprocess.run, command, capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode == status, done.stderr
+            assert pin in (done.stdout if status == 0 else done.stderr)
 
 
 @pytest.mark.parametrize("pin", ["", "ab" * 31, "ab:" * 31 + "a", "sha256//abc", "sha256//", b"x"])
