@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -186,9 +187,10 @@ class Connector:
 
     def _core_options(self, uri: str) -> dict[str, Any]:
         """Return the core's options for a connection to uri; the environment is read now."""
+        options = self._core | {"log_frames": self._logger.isEnabledFor(logging.DEBUG)}
         if self._target.is_unix or self._target.sock is not None:
-            return self._core
-        return self._core | self._proxy.core(uri)
+            return options
+        return options | self._proxy.core(uri)
 
     def _tls(self) -> _core.TLS | None:
         if not self._secure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
 from typing import Any
@@ -263,7 +262,6 @@ class connect(Connector):
             driver = _loop.current()
             try:
                 options = self._core_options(uri) | taken
-                options["log_frames"] = self._logger.isEnabledFor(logging.DEBUG)
                 tls = self._tls()
                 connection = self._new_connection(driver)
                 connection._uri, connection._target = uri, self._target

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from servers.launch import ServerProcess
 
+import aiows.sync
 from aiows import AioWebSocket, InvalidStatus, connect, serve
 
 
@@ -108,6 +109,23 @@ async def test_both_ends_log() -> None:
     for line in ("connection open", "connection closed", "server closing", "server closed"):
         assert line in names["INFO"]
     assert any(line.startswith("< GET / ") for line in names["DEBUG"])
+
+
+def test_a_blocking_client_logs(any_server: ServerProcess) -> None:
+    log = Records(logging.DEBUG)
+    with aiows.sync.connect(any_server.uri(), logger=log.logger, compression=None) as ws:
+        ws.send("hello")
+        ws.recv()
+    assert log.frames[:3] == [
+        "> TEXT 'hello' [5 bytes]",
+        "< TEXT 'hello' [5 bytes]",
+        "> CLOSE 1000 (normal closure) [2 bytes]",
+    ]
+    assert log.lines[0].startswith("> GET ")
+    log.records.clear()
+    with pytest.raises(InvalidStatus):
+        aiows.sync.connect(any_server.uri("/status?code=404"), logger=log.logger)
+    assert any(line.startswith("< HTTP/1.1 404 ") for line in log.lines)
 
 
 async def test_nothing_is_logged_above_debug(any_server: ServerProcess) -> None:

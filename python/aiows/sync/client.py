@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections.abc import Callable, Generator
 from types import TracebackType
@@ -153,7 +152,6 @@ class reconnect(Connector):
         _library.load()
         with self._target.taken() as taken:
             options = self._core_options(uri) | taken
-            options["log_frames"] = self._logger.isEnabledFor(logging.DEBUG)
             tls = self._tls()
             connection = self._connection_class(
                 self._options, self._logger, on_close=self._on_close

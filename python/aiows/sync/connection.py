@@ -447,7 +447,7 @@ class Connection(Description, _core.BlockingConnection):
             if ack_on_close:
                 pong.set()
         if self._base_logger.isEnabledFor(10):  # logging.DEBUG
-            self.logger.debug("%s", self._closed_exception())
+            self.logger.debug("= connection is CLOSED: %s", self._closed_exception())
         if self._on_close is not None:
             # Let go of, as it often refers back to the connection.
             on_close, self._on_close = self._on_close, None
