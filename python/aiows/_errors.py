@@ -72,7 +72,9 @@ def open_error(
     that could not be followed is the cause of what came of it.
 
     """
-    if all_errors and info is not None and info["attempts"]:
+    # What open_timeout ended is no answer of the addresses.
+    timed_out = error.message.startswith("timed out: ")
+    if all_errors and info is not None and info["attempts"] and not timed_out:
         failed = [
             OSError(number, text) if number else OSError(text)
             for _, number, text in info["attempts"]

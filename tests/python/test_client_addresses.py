@@ -63,7 +63,9 @@ async def main():
                 client.connect_ex((first, 8001))
             found["overtaken"] = await address(8001, happy_eyeballs_delay=0.01) == other
             try:
-                await address(8001, happy_eyeballs_delay=None, open_timeout=0.5)
+                await address(
+                    8001, happy_eyeballs_delay=None, open_timeout=0.5, all_errors=True
+                )
             except TimeoutError:
                 found["waited for"] = True
     for name, options in {
