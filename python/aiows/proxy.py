@@ -38,9 +38,10 @@ def get_proxy(uri: str) -> str | None:
 
 
 def _getproxies() -> dict[str, str]:
-    # urllib.request takes 30 ms to import and has nothing to say without a variable.
-    if sys.platform == "linux" and "urllib.request" not in sys.modules:
-        if not any(name[-6:].lower() == "_proxy" for name in os.environ):
+    # Without a variable urllib.request has nothing to say, but takes 30 ms to import and
+    # longer to look: 25 us with 35 variables, where this takes 11.
+    if sys.platform == "linux":
+        if b"_proxy\0" not in b"\0".join((*os.environb, b"")).lower():
             return {}
     import urllib.request
 
