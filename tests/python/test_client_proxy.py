@@ -28,6 +28,8 @@ from aiows import (
     create_default_context,
 )
 
+pytestmark = pytest.mark.once  # all but the words of errors is the core's
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "python" / "proxy.py"
 KINDS = ("http", "https", "socks5", "socks5h")
 
