@@ -36,20 +36,21 @@ def of_environment() -> str | None:
         ValueError: They name no certificates.
 
     """
-    file, directory = names = tuple(os.environ.get(name) or None for name in _VARIABLES)
+    names = _names()
     if not any(names) and not _set_at_start():
         return None
-    return _named(file, directory)
-
-
-@functools.lru_cache(maxsize=1)
-def _named(file: str | None, directory: str | None) -> str:
-    authorities = of_system()
+    authorities = _read_system(*names)
     if not authorities:
+        file, directory = names
         raise ValueError(
             f"no certificates in SSL_CERT_FILE = {file!r}, SSL_CERT_DIR = {directory!r}"
         )
     return authorities
+
+
+def _names() -> tuple[str | None, str | None]:
+    file, directory = (os.environ.get(name) or None for name in _VARIABLES)
+    return file, directory
 
 
 @functools.cache
@@ -68,13 +69,19 @@ def _set_at_start() -> bool:
 
 def of_system() -> str:
     """Return the certificates that OpenSSL would trust by default, "" for none."""
+    return _read_system(*_names())
+
+
+@functools.lru_cache(maxsize=2)
+def _read_system(file: str | None, directories: str | None) -> str:
+    # Once for each environment: it may be some 140 files.
     paths = ssl.get_default_verify_paths()
-    file = os.environ.get(paths.openssl_cafile_env) or paths.openssl_cafile
-    directories = os.environ.get(paths.openssl_capath_env) or paths.openssl_capath
-    found = [read(file)] if os.path.isfile(file) else []
-    found += map(read_directory, filter(os.path.isdir, directories.split(os.pathsep)))
+    found = [read(name) for name in [file or paths.openssl_cafile] if os.path.isfile(name)]
+    for name in (directories or paths.openssl_capath).split(os.pathsep):
+        if os.path.isdir(name):
+            found.append(read_directory(name))
     text = "\n".join(filter(None, found))
-    if not text and not any(map(os.environ.get, _VARIABLES)):
+    if not text and not (file or directories):
         text = next((read(bundle) for bundle in _BUNDLES if os.path.isfile(bundle)), "")
     return text
 

@@ -94,7 +94,7 @@ class serve:
         create_connection: Subclass of ServerConnection, or what takes the same
             arguments and returns one. Default ServerConnection.
         ssl: An aiows.SSLContext with a certificate chain for wss://, None for
-            ws://.
+            ws://. Its verify_mode says whether clients show certificates.
         sock: A bound stream socket to listen on instead of host and port; it
             belongs to the server from then on.
         backlog: Connections that wait to be accepted. Default 1024.

@@ -57,7 +57,6 @@ async def test_environment(
 async def test_empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    monkeypatch.setattr("aiows._authorities._BUNDLES", ())
     with pytest.raises(ValueError, match="SSL_CERT_FILE"):
         await connect("wss://127.0.0.1:1/")
 
