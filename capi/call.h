@@ -38,6 +38,10 @@ typedef struct conn_in {
 // conn_options copies options, which may be NULL, over the defaults that in holds.
 int32_t conn_options(conn_in *in, const aiows_conn_options *options, aiows_error *e);
 
+// connect_options does the same for those of a client; o holds the defaults.
+int32_t connect_options(aiows_connect_options *o, conn_in *c, const aiows_connect_options *options,
+                        aiows_error *e);
+
 // SPAN tells whether n elements of size bytes at data can be a piece of memory.
 #define SPAN(data, n, size) ((n) == 0 || ((data) != NULL && (n) <= PTRDIFF_MAX / (size)))
 

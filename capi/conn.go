@@ -16,6 +16,9 @@ type conn struct {
 	ws    *libws.Conn
 	loop  *loop
 	infos infos
+
+	blockingMu sync.Mutex
+	blocking   unsafe.Pointer // C memory, see blocking.go; nil for a connection of a shared loop
 }
 
 var connections shortcut[conn]
@@ -288,7 +291,7 @@ func go_conn_set_user_data(h C.uintptr_t, userData C.uint64_t) (rc C.int32_t) {
 }
 
 //export go_conn_free
-func go_conn_free(h C.uintptr_t) (rc C.int32_t) {
+func go_conn_free(h C.uintptr_t, blocking *unsafe.Pointer) (rc C.int32_t) {
 	defer guard(&rc)
 	b, c := connections.lookup(h)
 	if c == nil {
@@ -300,5 +303,6 @@ func go_conn_free(h C.uintptr_t) (rc C.int32_t) {
 	}
 	c.ws.Free()
 	c.infos.free()
+	*blocking = c.endBlocking()
 	return C.AIOWS_OK
 }

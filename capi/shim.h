@@ -16,6 +16,10 @@ enum {
 	SHIM_WAIT = 1000, // wait for fd, then call again
 };
 
+// Who uses the state of a connection that waits: a thread in aiows_recv; nobody, once it
+// has left.
+enum { BLOCKING_USED = 1, BLOCKING_FREED = 2 };
+
 typedef struct poll_result {
 	size_t n;
 	int32_t fd;

@@ -1,3 +1,4 @@
+#include "blocking.h"
 #include "call.h"
 
 // deflate_options copies the elements, whose size is that of the caller's version.
@@ -33,8 +34,8 @@ int32_t conn_options(conn_in *in, const aiows_conn_options *options, aiows_error
 	return rc == AIOWS_OK ? deflate_options(in, in->options.deflate, e) : rc;
 }
 
-static int32_t connect_options(aiows_connect_options *o, conn_in *c,
-                               const aiows_connect_options *options, aiows_error *e)
+int32_t connect_options(aiows_connect_options *o, conn_in *c, const aiows_connect_options *options,
+                        aiows_error *e)
 {
 	int32_t rc = sized_in(o, sizeof *o, options, "aiows_connect_options", e);
 	if (rc == AIOWS_OK)
@@ -233,5 +234,9 @@ int32_t aiows_conn_set_user_data(aiows_conn *conn, uint64_t user_data)
 int32_t aiows_conn_free(aiows_conn *conn)
 {
 	ENTER();
-	return go_conn_free(HANDLE(conn));
+	void *state = NULL;
+	int32_t rc = go_conn_free(HANDLE(conn), &state);
+	if (state != NULL)
+		blocking_end(state);
+	return rc;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "blocking.h"
 #include "call.h"
 
 int32_t aiows_set_log(int32_t level, int32_t fd)
@@ -53,8 +54,21 @@ static struct timespec now(void)
 	return t;
 }
 
-// until returns the time from now to end, or none when it has passed.
-static struct timespec until(struct timespec end)
+struct timespec deadline(int32_t timeout_ms)
+{
+	struct timespec end = now();
+	if (timeout_ms > 0) {
+		end.tv_sec += timeout_ms / 1000;
+		end.tv_nsec += timeout_ms % 1000 * 1000000L;
+		if (end.tv_nsec >= 1000000000) {
+			end.tv_nsec -= 1000000000;
+			end.tv_sec++;
+		}
+	}
+	return end;
+}
+
+struct timespec until(struct timespec end)
 {
 	struct timespec t = now();
 	t.tv_sec = end.tv_sec - t.tv_sec;
@@ -64,6 +78,11 @@ static struct timespec until(struct timespec end)
 		t.tv_sec--;
 	}
 	return t.tv_sec < 0 ? (struct timespec){ 0, 0 } : t;
+}
+
+int32_t milliseconds(struct timespec left)
+{
+	return (int32_t)(left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000);
 }
 
 // wait_readable returns what poll(2) would. The runtime interrupts threads with
@@ -81,15 +100,7 @@ static int wait_readable(int fd, const struct timespec *limit)
 static int32_t wait_and_poll(uintptr_t loop, aiows_event *events, size_t cap, int32_t timeout_ms,
                              poll_result *out)
 {
-	struct timespec end = now();
-	if (timeout_ms > 0) {
-		end.tv_sec += timeout_ms / 1000;
-		end.tv_nsec += timeout_ms % 1000 * 1000000L;
-		if (end.tv_nsec >= 1000000000) {
-			end.tv_nsec -= 1000000000;
-			end.tv_sec++;
-		}
-	}
+	struct timespec end = deadline(timeout_ms);
 	for (;;) {
 		struct timespec left = until(end);
 		int ready = wait_readable(out->fd, timeout_ms < 0 ? NULL : &left);

@@ -22,9 +22,9 @@
 //              AIOWS_ERR_HANDLE, never dereferenced. The numeric value of a
 //              freed handle is not reused soon.
 //   Threads    any thread may call anything, unless said otherwise.
-//   Blocking   nothing blocks but aiows_poll with a timeout other than 0 and
-//              aiows_listen with a host name. The library never calls back into
-//              the program.
+//   Blocking   nothing blocks but aiows_poll and aiows_recv with a timeout other than
+//              0, aiows_connect_blocking, and aiows_listen with a host name. The
+//              library never calls back into the program.
 //   Strings    UTF-8, ended by NUL; payloads are pointer and length. Whatever is
 //              passed in is copied before the function returns.
 //   Structs    begin with their size in bytes; fill options with the matching
@@ -790,6 +790,41 @@ AIOWS_API int32_t aiows_feed_end(aiows_conn *conn, int32_t os_errno, const char 
 // After FAILED or CLOSED up to 64 KiB that were written before can still be drained, unless
 // the connection was aborted: a Close frame, most often.
 AIOWS_API int32_t aiows_drain(aiows_conn *conn, void *buffer, size_t cap, size_t *n_out);
+
+// ---------------------------------------------------------------- blocking
+
+// aiows_connect_blocking opens a connection and waits for it, for programs that have no
+// loop: the connection gets one of its own, which ends with aiows_conn_free. aiows_recv
+// takes its events; everything else is as for any connection. options may be NULL. It may
+// take open_timeout_ms.
+//
+// Nothing else runs in the program's threads; while none is in aiows_recv, the watchdog
+// answers pings, writes what waits, and keeps the timeouts, see aiows_poll.
+//
+// Returns 0 and the handle in *conn_out, or a negative error, which *err explains: what
+// aiows_connect returns, AIOWS_ERR_SYSTEM when no descriptor is left, why the opening
+// failed, or AIOWS_ERR_ABORTED when a signal handler ran meanwhile.
+AIOWS_API int32_t aiows_connect_blocking(const char *uri, const aiows_connect_options *options,
+                                         aiows_conn **conn_out, aiows_error *err);
+
+// aiows_recv waits for the next event of a connection that aiows_connect_blocking opened:
+// a MESSAGE; a PONG to aiows_ping; WRITABLE after AIOWS_ERR_AGAIN or AIOWS_PENDING; PING
+// only with auto_pong 0, CLOSING with auto_close 0, LOG with log_frames. What data of it
+// points to stays valid until the next aiows_recv of the connection.
+//
+// timeout_ms is as for aiows_poll, from -1 on. Any thread may call, one at a time. After
+// aiows_close, call it until it answers AIOWS_ERR_CLOSED to wait for the end.
+//
+// Returns 0, or:
+//   AIOWS_ERR_CLOSED   the connection has ended, *event_out is the CLOSED event, also at
+//                      later calls; aiows_conn_error says why
+//   AIOWS_ERR_TIMEOUT  no event within timeout_ms, or a signal handler ran before one;
+//                      nothing is lost
+//   AIOWS_ERR_BUSY     another thread is in aiows_recv for the connection
+//   AIOWS_ERR_STATE    a connection of a loop of the program's: that one's aiows_poll
+//                      tells its events
+//   AIOWS_ERR_HANDLE   also when aiows_conn_free was called meanwhile
+AIOWS_API int32_t aiows_recv(aiows_conn *conn, int32_t timeout_ms, aiows_event *event_out);
 
 // ---------------------------------------------------------------- server
 

@@ -194,6 +194,18 @@ def test_client(build: Builder, peer: Peer, variant: str, under: list[str]) -> N
     assert "closed: 1000 normal closure" in done.stderr
 
 
+@pytest.mark.parametrize(("variant", "under"), WAYS)
+def test_blocking(build: Builder, peer: Peer, variant: str, under: list[str]) -> None:
+    command = example(build, "blocking", variant, under)
+    done = run([*command, f"{peer.ws}/echo", "grüß dich"])
+    check_clean(done, under)
+    assert done.stdout == "grüß dich\n"
+    for uri, text in [(f"{peer.ws}/missing", "404"), (f"{peer.ws}/drop", "")]:
+        done = run([*command, uri, "x"])
+        assert done.returncode == 1
+        assert text in done.stderr
+
+
 # A tunnel to ws://host:port, as attach wants it: bytes both ways until one side ends.
 TUNNEL = """
 import os, socket, sys, threading

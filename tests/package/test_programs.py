@@ -44,9 +44,25 @@ def c_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @MESSAGES
-def test_python(uri: str, message: str) -> None:
-    program = ROOT / "examples" / "python" / "hello.py"
+@pytest.mark.parametrize("name", ["hello", "blocking"])
+def test_python(name: str, uri: str, message: str) -> None:
+    program = ROOT / "examples" / "python" / f"{name}.py"
     assert run(sys.executable, "-W", "error", program, uri, message).stdout == f"{message}\n"
+
+
+def test_python_in_threads(uri: str) -> None:
+    program = ROOT / "examples" / "python" / "blocking_threads.py"
+    command = [sys.executable, "-W", "error", str(program), uri]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for line in ("one\n", "two\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == line
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 def test_python_server() -> None:
