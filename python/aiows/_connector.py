@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl as _ssl
+import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -31,8 +32,12 @@ from .version import __version__
 if TYPE_CHECKING:
     from .extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-__all__ = ["USER_AGENT", "Connector"]
+__all__ = ["NO_PROXY", "USER_AGENT", "Connector"]
 
+NO_PROXY = (
+    "a plain ssl.SSLContext cannot be used through the proxy {}; make it with "
+    "aiows.create_default_context or aiows.SSLContext, or set proxy = None"
+)
 USER_AGENT = f"aiows/{__version__}"
 
 
@@ -53,6 +58,8 @@ class Connector:
     _connection_class: type[Any]
     # Whether the connections belong to one.
     _event_loop = True
+    # Whether ssl may be a plain ssl.SSLContext.
+    _takes_plain = False
 
     def __init__(
         self,
@@ -115,7 +122,10 @@ class Connector:
             proxy_ssl_handshake_timeout=proxy_ssl_handshake_timeout,
             proxy_ssl_shutdown_timeout=proxy_ssl_shutdown_timeout,
         )
-        self._ssl = _check_ssl(ssl, self._secure)
+        self._ssl = _check_ssl(ssl, self._secure, plain=self._takes_plain)
+        self._plain = _is_plain(self._ssl)
+        if self._plain:
+            self._check_plain(proxy, all_errors)
         self._options = connection_options(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -184,6 +194,12 @@ class Connector:
             name = f"{base.__module__}.{base.__name__}"
             raise TypeError(f"create_connection must be a subclass of {name}, got {value!r}")
         return value
+
+    def _check_plain(self, proxy: object, all_errors: object) -> None:
+        if isinstance(proxy, str):
+            raise ValueError(NO_PROXY.format("given as proxy"))
+        if all_errors and sys.version_info < (3, 12):
+            raise ValueError("all_errors with a plain ssl.SSLContext needs Python 3.12")
 
     def _core_options(self, uri: str) -> dict[str, Any]:
         """Return the core's options for a connection to uri; the environment is read now."""
@@ -275,7 +291,16 @@ def check_uris(uris: Sequence[str]) -> bool:
     return secure.pop()
 
 
-def _check_ssl(ssl: object, secure: bool) -> Any:
+def _is_plain(ssl: object) -> bool:
+    """Tell whether Python's own TLS has to use ssl, as the core cannot read it."""
+    if not isinstance(ssl, _ssl.SSLContext):
+        return False
+    from . import tls
+
+    return not isinstance(ssl, tls.SSLContext)
+
+
+def _check_ssl(ssl: object, secure: bool, *, plain: bool) -> Any:
     if ssl is None or isinstance(ssl, bool):
         if ssl and not secure:
             raise ValueError("ssl = True needs a wss:// URI")
@@ -288,6 +313,12 @@ def _check_ssl(ssl: object, secure: bool) -> Any:
         if not secure:
             raise ValueError("ssl is an SSLContext, which needs a wss:// URI")
         ssl._core_options(server=False)
+        return ssl
+    if plain and isinstance(ssl, _ssl.SSLContext):
+        if not secure:
+            raise ValueError("ssl is an SSLContext, which needs a wss:// URI")
+        if ssl.protocol == _ssl.PROTOCOL_TLS_SERVER:
+            raise ValueError("ssl is made for servers, expected PROTOCOL_TLS_CLIENT")
         return ssl
     check_ssl_type(ssl)
     return None

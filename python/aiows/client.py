@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core, _loop
-from ._connector import USER_AGENT, Connector
+from ._connector import NO_PROXY, USER_AGENT, Connector
 from ._errors import open_error, without_credentials
 from ._reconnect import Attempts, backoff, process_exception, run_on_open, try_each
 from ._targets import PathLike, Target, path_address
 from .close_codes import CloseCode
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from ._attached import Carrier, Dialer
 
 __all__ = [
     "USER_AGENT",
@@ -39,6 +42,7 @@ class ClientConnection(Connection):
 
     _uri = ""
     _target: Target
+    _carrier: Carrier | None = None
 
     @property
     def uri(self) -> str:
@@ -51,6 +55,43 @@ class ClientConnection(Connection):
 
     def _address(self, text: str) -> Any:
         return path_address(text) if self._target.is_unix else super()._address(text)
+
+    # What is carried by a transport of asyncio
+
+    @property
+    def local_address(self) -> Any:
+        """Address of this side as socket.getsockname has it: (host, port) for IPv4."""
+        carrier = self._carrier
+        return super().local_address if carrier is None else carrier.local_address
+
+    @property
+    def remote_address(self) -> Any:
+        """Address of the other side as socket.getpeername has it: (host, port) for IPv4."""
+        carrier = self._carrier
+        return super().remote_address if carrier is None else carrier.remote_address
+
+    async def wait_closed(self) -> None:
+        """Wait for the end of the connection, whoever closes it."""
+        await super().wait_closed()
+        if self._carrier is not None:
+            await self._carrier.wait_lost()
+
+    def _describe(self) -> dict[str, Any]:
+        info = super()._describe()
+        return info if self._carrier is None else info | self._carrier.description
+
+    def _on_output(self) -> None:
+        if self._carrier is not None:
+            self._carrier.pump()
+
+    def _on_input(self) -> None:
+        if self._carrier is not None:
+            self._carrier.resume()
+
+    def _end(self) -> None:
+        super()._end()
+        if self._carrier is not None:
+            self._carrier.end()
 
 
 class connect(Connector):
@@ -96,7 +137,10 @@ class connect(Connector):
             aiows.client.process_exception: network errors, timeouts and
             status 500, 502, 503 and 504 are tried again.
         ssl: For wss://, None or True verifies the server against the system's
-            authorities; aiows.SSLContext says otherwise.
+            authorities; aiows.SSLContext says otherwise. Any other
+            ssl.SSLContext is used by Python's own TLS, over which the core's
+            bytes go: slower, and with every setting that it has. Exceptions are
+            those of ssl then; proxies are refused, redirects not followed.
         server_hostname: Name for TLS instead of the URI's host.
         proxy_ssl: For an https:// proxy, as ssl is for the server.
         proxy_server_hostname: Name for TLS instead of an https:// proxy's host.
@@ -165,7 +209,8 @@ class connect(Connector):
 
     Redirects (status 300, 301, 302, 303, 307, 308 with a Location) are followed
     within open_timeout. A Location may be relative, or begin with http for ws and
-    https for wss. Credentials of the URI and the header fields Authorization, Cookie,
+    https for wss. With a plain ssl.SSLContext they raise InvalidStatus instead.
+    Credentials of the URI and the header fields Authorization, Cookie,
     Proxy-Authorization and Host do not go to another scheme, host or port.
 
     Raises:
@@ -187,6 +232,7 @@ class connect(Connector):
 
     # What is made, for subclasses.
     _connection_class: type[ClientConnection] = ClientConnection
+    _takes_plain = True
     _text_as_bytes = False
     _entered: ClientConnection | None = None
 
@@ -257,28 +303,54 @@ class connect(Connector):
             text_as_bytes=self._text_as_bytes,
         )
 
+    def _dialer(self, uri: str, options: dict[str, Any]) -> Dialer | None:
+        if not self._plain:
+            return None
+        from . import _attached, proxy
+
+        # A URL was refused before; what the environment says is known now.
+        for name in [name for name in options if name.startswith("proxy")]:
+            del options[name]
+        if self._proxy.reads_environment and proxy.get_proxy(uri) is not None:
+            if not self._target.is_unix and self._target.sock is None:
+                raise ValueError(NO_PROXY.format("that the environment names"))
+        return _attached.Dialer(self._ssl, options, all_errors=self._target.all_errors)
+
     async def _connect(self, uri: str) -> ClientConnection:
         with self._target.taken() as taken:
             driver = _loop.current()
+            dialer: Dialer | None = None
             try:
                 options = self._core_options(uri) | taken
-                tls = self._tls()
+                dialer = self._dialer(uri, options)
+                tls = self._tls() if dialer is None else None
                 connection = self._new_connection(driver)
                 connection._uri, connection._target = uri, self._target
                 connection._opened = opened = driver.loop.create_future()
                 try:
-                    driver.core.connect(
-                        connection, uri, tls=tls, stream=connection._unbounded, **options
-                    )
+                    if dialer is None:
+                        driver.core.connect(
+                            connection, uri, tls=tls, stream=connection._unbounded, **options
+                        )
+                    else:
+                        connection._carrier = dialer.carrier(connection)
+                        driver.core.attach(
+                            connection, uri, stream=connection._unbounded, **dialer.core
+                        )
                 except _core.Error as error:
                     raise open_error(error, uri, None) from None
             except BaseException:
+                if dialer is not None:
+                    dialer.close()
                 driver.release()
                 raise
         connection._register()
         try:
-            await opened
-        except (asyncio.CancelledError, GeneratorExit):
+            if dialer is None:
+                await opened
+            else:
+                await dialer.open(uri, opened)
+        except BaseException:
             connection._abort()
             raise
         finally:

@@ -118,6 +118,11 @@ class ProxyOptions:
         elif proxy is not True:
             self._check(proxy)
 
+    @property
+    def reads_environment(self) -> bool:
+        """Whether the environment names the proxy."""
+        return self._proxy is True
+
     def core(self, uri: str) -> dict[str, Any]:
         """
         Return what the core is told for a connection to uri.

@@ -53,7 +53,7 @@ BOTH: list[tuple[str, Any, type[Exception], str]] = [
     ("subprotocols", ["a", "a"], ValueError, "listed twice"),
     ("logger", "aiows", TypeError, "logger"),
     ("ssl", "yes", TypeError, "ssl"),
-    ("ssl", ssl.create_default_context(), TypeError, "create_default_context"),
+    ("ssl", ssl.create_default_context(), ValueError, "needs a wss:// URI"),
 ]
 
 CLIENT: list[tuple[str, Any, type[Exception], str]] = [

@@ -217,7 +217,8 @@ static PyObject *blocking_open(PyObject *op, PyObject *args, PyObject *kwargs)
 		return NULL;
 	}
 	self->loop = loop;
-	int code = start_connection(self->state, loop, uri, kwargs, 0, &self->handle, &error);
+	int code = start_connection(lib.connect, self->state, loop, uri, kwargs, 0, &self->handle,
+	                            &error);
 	if (code < 0) {
 		if (code != SEND_RAISED) {
 			raise_error(self->state, code, &error);

@@ -380,6 +380,103 @@ static PyObject *connection_abort(PyObject *op, PyObject *unused UNUSED)
 	Py_RETURN_NONE;
 }
 
+// --- own I/O
+
+PyDoc_STRVAR(feed_doc, "_feed($self, data, /)\n--\n\n"
+                       "Take bytes of the peer of an attached connection; nothing once closed.\n\n"
+                       "True when no more may be fed before _on_input or the end.");
+
+static PyObject *connection_feed(PyObject *op, PyObject *data)
+{
+	Connection *self = (Connection *)op;
+	Payload payload;
+	if (!was_made(self) || message_kind(data, Py_None) < 0 ||
+	    payload_open(&payload, data) < 0) {
+		return NULL;
+	}
+	aiows_conn *handle = self->handle;
+	int32_t code = AIOWS_ERR_CLOSED;
+	if (handle != NULL) {
+		Py_BEGIN_ALLOW_THREADS code = lib.feed(handle, payload.data, (size_t)payload.len);
+		Py_END_ALLOW_THREADS
+	}
+	payload_close(&payload);
+	if (code < 0 && code != AIOWS_ERR_CLOSED) {
+		raise_conn_error(self, code);
+		return NULL;
+	}
+	return PyBool_FromLong(code == AIOWS_PENDING);
+}
+
+PyDoc_STRVAR(feed_end_doc, "_feed_end($self, os_errno=0, message=None, /)\n--\n\n"
+                           "Say that the peer of an attached connection sends no more.");
+
+static PyObject *connection_feed_end(PyObject *op, PyObject *args)
+{
+	Connection *self = (Connection *)op;
+	int number = 0;
+	const char *message = NULL;
+	if (!was_made(self) || !PyArg_ParseTuple(args, "|iz:_feed_end", &number, &message)) {
+		return NULL;
+	}
+	int32_t code = AIOWS_ERR_CLOSED;
+	if (self->handle != NULL) {
+		code = lib.feed_end(self->handle, number, message);
+	}
+	if (code < 0 && code != AIOWS_ERR_CLOSED) {
+		raise_conn_error(self, code);
+		return NULL;
+	}
+	Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(drain_output_doc,
+             "_drain_output($self, most, /)\n--\n\n"
+             "Return at most that many bytes for the peer of an attached connection.\n\n"
+             "b\"\" when there are none now, None when none follow.");
+
+static PyObject *connection_drain_output(PyObject *op, PyObject *object)
+{
+	Connection *self = (Connection *)op;
+	size_t n = 0;
+	Py_ssize_t most = PyLong_AsSsize_t(object);
+	if (!was_made(self) || (most == -1 && PyErr_Occurred())) {
+		return NULL;
+	}
+	if (most < 1) {
+		PyErr_Format(PyExc_ValueError, "most = %R, expected a positive number", object);
+		return NULL;
+	}
+	if (self->handle == NULL) {
+		Py_RETURN_NONE;
+	}
+	int32_t code = lib.buffered(self->handle, &n);
+	if (code < 0) {
+		raise_conn_error(self, code);
+		return NULL;
+	}
+	most = n == 0 ? 1 : n < (size_t)most ? (Py_ssize_t)n : most;
+	PyObject *bytes = PyBytes_FromStringAndSize(NULL, most);
+	if (bytes == NULL) {
+		return NULL;
+	}
+	code = lib.drain(self->handle, PyBytes_AsString(bytes), (size_t)most, &n);
+	if (code < 0) {
+		Py_DECREF(bytes);
+		if (code == AIOWS_ERR_CLOSED) {
+			Py_RETURN_NONE;
+		}
+		raise_conn_error(self, code);
+		return NULL;
+	}
+	if (n < (size_t)most) { // another thread drains as well, or nothing was there
+		PyObject *whole = bytes;
+		bytes = PyBytes_FromStringAndSize(PyBytes_AsString(whole), (Py_ssize_t)n);
+		Py_DECREF(whole);
+	}
+	return bytes;
+}
+
 // --- description
 
 PyDoc_STRVAR(info_doc, "info($self, /)\n--\n\nEvery field of aiows_conn_info_t by its name.");
@@ -646,6 +743,13 @@ static PyMethodDef connection_methods[] = {
 	{ "_on_failed", hook_nothing, METH_O,
 	  HOOK_DOC("_on_failed", ", error") "It never opened; nothing follows." },
 	{ "_on_ping", hook_nothing, METH_O, HOOK_DOC("_on_ping", ", data") "A Ping came." },
+	{ "_feed", connection_feed, METH_O, feed_doc },
+	{ "_feed_end", connection_feed_end, METH_VARARGS, feed_end_doc },
+	{ "_drain_output", connection_drain_output, METH_O, drain_output_doc },
+	{ "_on_output", hook_nothing, METH_NOARGS,
+	  HOOK_DOC("_on_output", "") "_drain_output has something." },
+	{ "_on_input", hook_nothing, METH_NOARGS,
+	  HOOK_DOC("_on_input", "") "_feed takes bytes again." },
 	{ "_on_log", hook_nothing, METH_VARARGS,
 	  HOOK_DOC("_on_log", ", line, dropped") "A line of log_frames." },
 	{ "_on_pong", hook_nothing, METH_O, HOOK_DOC("_on_pong", ", data") "A Pong came." },

@@ -60,6 +60,8 @@ static inline PyObject *call_one(PyObject *function, PyObject *argument)
 	X(_on_ping)                                                                                \
 	X(_on_pong)                                                                                \
 	X(_on_log)                                                                                 \
+	X(_on_output)                                                                              \
+	X(_on_input)                                                                               \
 	X(_on_closing)                                                                             \
 	X(_on_closed)                                                                              \
 	X(_closed_exception)                                                                       \
@@ -317,10 +319,11 @@ int set_fields(State *state, Scratch *scratch, PyObject *kwargs, const Field *co
                void *const *targets);
 int headers_from_object(Scratch *scratch, PyObject *object, const aiows_header **out, size_t *n);
 const char *text_from_object(Scratch *scratch, PyObject *object);
-// start_connection returns what aiows_connect did with the options named in kwargs, or
+// start_connection returns what function, aiows_connect or aiows_attach, did with the options named in kwargs, or
 // SEND_RAISED with an exception set.
-int start_connection(State *state, aiows_loop *loop, PyObject *uri, PyObject *kwargs,
-                     uint64_t user_data, aiows_conn **handle, aiows_error *error);
+int start_connection(__typeof__(lib.connect) function, State *state, aiows_loop *loop,
+                     PyObject *uri, PyObject *kwargs, uint64_t user_data, aiows_conn **handle,
+                     aiows_error *error);
 
 // --- info.c
 PyObject *headers_to_list(const aiows_header *headers, size_t n);

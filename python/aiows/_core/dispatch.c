@@ -305,6 +305,12 @@ static int dispatch_event(Loop *self, const aiows_event *event)
 			result = wake_senders(conn, conn->writable_epoch, can_step(self));
 		}
 		break;
+	case AIOWS_EV_OUTPUT:
+		result = call_hook(conn, state->s__on_output, NULL);
+		break;
+	case AIOWS_EV_INPUT:
+		result = call_hook(conn, state->s__on_input, NULL);
+		break;
 	case AIOWS_EV_LOG:
 		result = call_log_hook(conn, event);
 		break;

@@ -36,6 +36,10 @@
 	X(resume)                                                                                  \
 	X(conn_stream)                                                                             \
 	X(buffered)                                                                                \
+	X(attach)                                                                                  \
+	X(feed)                                                                                    \
+	X(feed_end)                                                                                \
+	X(drain)                                                                                   \
 	X(conn_info)                                                                               \
 	X(conn_stats)                                                                              \
 	X(conn_error)                                                                              \

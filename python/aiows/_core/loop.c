@@ -97,12 +97,12 @@ void loop_unlink(Loop *self, Connection *conn)
 	conn->previous = conn->next = NULL;
 }
 
-static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
+static PyObject *start(Loop *self, PyObject *args, PyObject *kwargs,
+                       __typeof__(lib.connect) function)
 {
-	Loop *self = (Loop *)op;
 	PyObject *object, *uri;
 	if (loop_check(self) < 0 ||
-	    !PyArg_ParseTuple(args, "O!O:connect", self->state->connection_type, &object, &uri)) {
+	    !PyArg_ParseTuple(args, "O!O", self->state->connection_type, &object, &uri)) {
 		return NULL;
 	}
 	Connection *conn = (Connection *)object;
@@ -114,7 +114,7 @@ static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
 	aiows_error error = { .size = sizeof error };
 	aiows_conn *handle = NULL;
 	loop_add(self, conn);
-	int code = start_connection(self->state, self->handle, uri, kwargs,
+	int code = start_connection(function, self->state, self->handle, uri, kwargs,
 	                            (uint64_t)(uintptr_t)conn, &handle, &error);
 	if (code < 0) {
 		if (code != SEND_RAISED) {
@@ -129,6 +129,16 @@ static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
 		conn->handle = handle;
 	}
 	Py_RETURN_NONE;
+}
+
+static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+	return start((Loop *)op, args, kwargs, lib.connect);
+}
+
+static PyObject *loop_attach(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+	return start((Loop *)op, args, kwargs, lib.attach);
 }
 
 // --- closing
@@ -271,6 +281,12 @@ PyDoc_STRVAR(connect_doc,
              "Start to open conn; its _on_open or _on_failed follows.\n\n"
              "The options are those of aiows_connect_options and aiows_conn_options; None\n"
              "leaves a default. Raises Error, and then no hook is called.");
+
+PyDoc_STRVAR(attach_doc,
+             "attach($self, conn, uri, /, **options)\n--\n\n"
+             "Start to open conn without a socket: _feed and _drain carry its bytes.\n\n"
+             "Its _on_output follows at once, later _on_open or _on_failed. Options are those\n"
+             "of connect that do not say where and how to connect.");
 
 PyDoc_STRVAR(listen_doc,
              "listen($self, host, port, on_request, /, *, backlog=..., reuse_port=...,\n"
@@ -419,6 +435,8 @@ static PyMethodDef loop_methods[] = {
 	{ "ready", ready, METH_NOARGS, ready_doc },
 	{ "connect", (PyCFunction)(void (*)(void))loop_connect, METH_VARARGS | METH_KEYWORDS,
 	  connect_doc },
+	{ "attach", (PyCFunction)(void (*)(void))loop_attach, METH_VARARGS | METH_KEYWORDS,
+	  attach_doc },
 	{ "listen", (PyCFunction)(void (*)(void))loop_listen, METH_VARARGS | METH_KEYWORDS,
 	  listen_doc },
 	{ "stats", stats, METH_NOARGS, stats_doc },

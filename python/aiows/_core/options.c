@@ -401,8 +401,9 @@ int set_fields(State *state, Scratch *scratch, PyObject *kwargs, const Field *co
 	return 0;
 }
 
-int start_connection(State *state, aiows_loop *loop, PyObject *uri_object, PyObject *kwargs,
-                     uint64_t user_data, aiows_conn **handle, aiows_error *error)
+int start_connection(__typeof__(lib.connect) function, State *state, aiows_loop *loop,
+                     PyObject *uri_object, PyObject *kwargs, uint64_t user_data,
+                     aiows_conn **handle, aiows_error *error)
 {
 	aiows_conn_options conn_options;
 	aiows_connect_options options;
@@ -419,7 +420,7 @@ int start_connection(State *state, aiows_loop *loop, PyObject *uri_object, PyObj
 	const char *uri = text_from_object(&scratch, uri_object);
 	if (uri != NULL && set_fields(state, &scratch, kwargs, tables, targets) == 0) {
 		Py_BEGIN_ALLOW_THREADS code =
-			lib.connect(loop, uri, &options, user_data, handle, error);
+			function(loop, uri, &options, user_data, handle, error);
 		Py_END_ALLOW_THREADS
 	}
 	scratch_free(&scratch);

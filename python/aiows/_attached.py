@@ -1,0 +1,296 @@
+"""
+Connections whose bytes an asyncio transport carries.
+
+A plain ssl.SSLContext cannot be read: what it loaded is not to be seen. So Python's own
+TLS uses it, and the core is attached to what comes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from ._targets import HAPPY_EYEBALLS_DELAY
+from .proxy import _authority
+
+if TYPE_CHECKING:
+    from .client import ClientConnection
+
+__all__ = ["Carrier", "Dialer"]
+
+# How much is given to the transport at a time.
+_PIECE = 64 * 1024
+# What an end of TLS may take once the connection has ended, in seconds.
+_SHUTDOWN_LIMIT = 1.0
+
+_FAMILIES = {0: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class Carrier(asyncio.Protocol):
+    """
+    Carries the bytes of one connection over a transport, both ways.
+
+    It reads no more while the core holds too much, and drains no more while the
+    transport does. It belongs to the thread of the loop.
+
+    Attributes:
+        local_address: As the transport tells it, None before it is connected.
+        remote_address: The same of the other side.
+        description: What is known of TLS, by the names that the core's info has.
+
+    """
+
+    def __init__(self, connection: ClientConnection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._ready = connection._driver.core.ready
+        # As the reader callback of the core has one: nothing leaks into other tasks.
+        self._context = contextvars.Context()
+        self._transport: asyncio.Transport | None = None
+        self._full = False
+        self._paused = False
+        self._ended = False  # the connection has
+        self._peer_left = False
+        self._lost: asyncio.Future[None] | None = None
+        self._guard: asyncio.TimerHandle | None = None
+        self.local_address: Any = None
+        self.remote_address: Any = None
+        self.description: dict[str, Any] = {}
+
+    async def wait_lost(self) -> None:
+        """Wait until the transport is gone, if there was one."""
+        if self._transport is None:
+            return
+        if self._lost is None:
+            self._lost = self._loop.create_future()
+        await asyncio.shield(self._lost)
+
+    # Called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport = cast(asyncio.Transport, transport)
+        self.local_address = transport.get_extra_info("sockname")
+        self.remote_address = transport.get_extra_info("peername")
+        secure = transport.get_extra_info("ssl_object")
+        if secure is not None:
+            self.description = _tls_description(secure)
+        if self._ended:
+            self._leave()
+        else:
+            self.pump()
+
+    def data_received(self, data: bytes) -> None:
+        transport = self._transport
+        if self._connection._feed(data) and transport is not None and not transport.is_closing():
+            self._paused = True
+            transport.pause_reading()
+        self._serve()
+
+    def eof_received(self) -> None:
+        self._peer_left = True
+        self._connection._feed_end()
+        # The peer's Close may be among what was read: it is answered before the transport
+        # closes itself.
+        self._serve()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._guard is not None:
+            self._guard.cancel()
+            self._guard = None
+        number = exc.errno if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else 0
+        text = None if exc is None else (str(exc) or type(exc).__name__).replace("\0", " ")
+        self._connection._feed_end(max(number or 0, 0), text)
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self.pump()
+
+    # Called by the connection
+
+    def pump(self) -> None:
+        """Give the transport what waits, as far as it takes it."""
+        transport = self._transport
+        while transport is not None and not self._full and not transport.is_closing():
+            data = self._connection._drain_output(_PIECE)
+            if data is None:
+                transport.close()  # which sends what it has
+            elif not data:
+                break
+            else:
+                transport.write(data)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused:
+            self._paused = False
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def end(self) -> None:
+        """Close the transport: the connection has ended. What it sent last still goes out."""
+        if not self._ended:
+            self._full = False
+            self.pump()
+            self._ended = True
+            self._leave()
+
+    def abort(self) -> None:
+        """Close the transport at once."""
+        self._ended = True
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._transport is None or self._loop.is_closed():
+            return
+        if self._peer_left:
+            # TLS is about to end on both sides.
+            self._transport.close()
+            if self._guard is None:
+                self._guard = self._loop.call_later(_SHUTDOWN_LIMIT, self._transport.abort)
+        else:
+            self._transport.abort()
+
+    def _serve(self) -> None:
+        # What waits for the message runs now, as it would if the core had a socket; what
+        # it sends goes out with it. Inside the reader callback this does nothing.
+        if not self._ended:
+            self._context.run(self._ready)
+            self.pump()
+
+
+def _tls_description(secure: Any) -> dict[str, Any]:
+    # Anything that looks like an SSLObject: truststore and others wrap it.
+    version = secure.version() or ""
+    cipher = secure.cipher()
+    return {
+        "tls_version": version.replace("TLSv", "TLS "),
+        "tls_cipher_suite": cipher[0] if cipher else "",
+        "tls_alpn": secure.selected_alpn_protocol() or "",
+        "tls_peer_certificate": secure.getpeercert(binary_form=True) or b"",
+    }
+
+
+class Dialer:
+    """
+    Connects with asyncio, where the arguments of connect say.
+
+    Args:
+        context: What does TLS.
+        options: Those of the core. What says where to connect is taken; what is left is
+            for the core, as the attribute core.
+        all_errors: Raise an ExceptionGroup of an OSError for each address.
+
+    """
+
+    _carrier: Carrier
+
+    def __init__(
+        self, context: ssl.SSLContext, options: Mapping[str, Any], *, all_errors: bool
+    ) -> None:
+        self.core = dict(options)
+        take = self.core.pop
+        self._tls: dict[str, Any] = {"ssl": context}
+        for name in ("handshake", "shutdown"):
+            timeout = take(f"tls_{name}_timeout_ms", None)
+            if timeout is not None:
+                self._tls[f"ssl_{name}_timeout"] = timeout / 1000
+        self._server_name = take("server_name", None)
+        self._path = take("unix_path", None)
+        self._host = take("host", None)
+        self._port = take("port", None)
+        fd = take("fd", None)
+        self._sock = None if fd is None else socket.socket(fileno=os.dup(fd))
+        self._options: dict[str, Any] = {"family": _FAMILIES[take("family", None) or 0]}
+        local = take("local_address", None), take("local_port", None)
+        if local != (None, None):
+            self._options["local_addr"] = local[0], local[1] or 0
+        delay = (take("happy_eyeballs_delay_ms", None) or 0) / 1000 or None
+        interleave = take("interleave", None)
+        self._racing = {"happy_eyeballs_delay": delay, "interleave": interleave}
+        self._usual = delay == HAPPY_EYEBALLS_DELAY and interleave == 1
+        self._all_errors: dict[str, Any] = {"all_errors": True} if all_errors else {}
+        take("max_redirects", None)
+
+    def carrier(self, connection: ClientConnection) -> Carrier:
+        """Return what will carry the bytes of connection."""
+        self._carrier = Carrier(connection, asyncio.get_running_loop())
+        return self._carrier
+
+    def close(self) -> None:
+        """Give up what was not used."""
+        if self._sock is not None:
+            self._sock.close()
+
+    async def open(self, uri: str, opened: asyncio.Future[None]) -> None:
+        """
+        Connect, and wait until the connection is open.
+
+        When it raises, or is cancelled, no transport is left.
+
+        Args:
+            opened: Done when the connection is open, or failed: the core limits the time
+                for all of it.
+
+        """
+        dialing = asyncio.get_running_loop().create_task(self._dial(uri))
+        try:
+            await asyncio.wait([dialing, opened], return_when=asyncio.FIRST_COMPLETED)
+            if not opened.done():
+                dialing.result()
+            await opened
+        except GeneratorExit:  # nothing can be awaited any more
+            dialing.cancel()
+            self._carrier.abort()
+            raise
+        except BaseException:
+            dialing.cancel()
+            self._carrier.abort()
+            await asyncio.wait([dialing])
+            if not dialing.cancelled():
+                dialing.exception()  # read; the other reason came first
+            await self._carrier.wait_lost()
+            await asyncio.sleep(0)  # in which a transport that never was closes its socket
+            raise
+        finally:
+            self.close()
+
+    async def _dial(self, uri: str) -> None:
+        loop = asyncio.get_running_loop()
+        protocol = self._factory
+        host, port, _ = _authority(uri)
+        name = self._server_name or host.partition("%")[0]
+        tls = self._tls | {"server_hostname": name}
+        if self._path is not None:
+            path = self._path
+            path = "\0" + path[1:] if path.startswith("@") else path
+            await loop.create_unix_connection(protocol, path, **tls)
+            return
+        if self._sock is not None:
+            sock, self._sock = self._sock, None
+            sock.setblocking(False)
+            try:
+                await loop.create_connection(protocol, sock=sock, **tls)
+            except BaseException:
+                sock.close()
+                raise
+            return
+        options = self._options
+        if isinstance(loop, asyncio.BaseEventLoop) or not self._usual:
+            options = options | self._racing  # others do not know them
+        await loop.create_connection(
+            protocol, self._host or host, self._port or port, **options, **self._all_errors, **tls
+        )
+
+    def _factory(self) -> Carrier:
+        return self._carrier

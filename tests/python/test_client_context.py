@@ -1,0 +1,423 @@
+"""A plain ssl.SSLContext as ssl: Python's own TLS carries the bytes of the core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import truststore
+import websockets.asyncio.server as peer
+from servers.fixtures import Certificates
+from servers.launch import ServerProcess
+from websockets.exceptions import ConnectionClosed
+from websockets.utils import accept_key
+
+import aiows
+from aiows import AioWebSocket, connect, unix_connect
+from aiows.exceptions import ConnectionClosedError, InvalidStatus
+
+pytestmark = pytest.mark.usefixtures("direct")
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+def client_context(certificates: Certificates) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificates.ca)
+
+
+def server_context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.cert, certificates.key)
+    return context
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    handler: Callable[[Any], Any], context: ssl.SSLContext, **options: Any
+) -> AsyncIterator[int]:
+    """Serve with websockets over TLS, and yield the port."""
+    options = {"max_size": None, "ping_interval": None, **options}
+    async with peer.serve(handler, "127.0.0.1", 0, ssl=context, **options) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+async def echo(ws: Any) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+async def test_echoes_with_every_peer(
+    any_tls_server: ServerProcess, certificates: Certificates, loop_factory: Any
+) -> None:
+    context = client_context(certificates)
+    async with connect(any_tls_server.uri(), ssl=context, max_size=None) as ws:
+        for message in ("", "text", bytes(100_000), os.urandom(1 << 20), bytes(16 << 20)):
+            await ws.send(message)
+            assert await ws.recv() == message
+        await (await ws.ping())
+        assert ws.latency > 0
+        assert ws.remote_address[:2] == ("127.0.0.1", any_tls_server.port)
+        assert ws.local_address[0] == "127.0.0.1" and ws.local_address[1] > 0
+        assert ws.tls_version == "TLS 1.3"
+        assert ws.response is not None and ws.response.status_code == 101
+        stats = ws.stats
+        assert stats.messages_received == 5
+    assert ws.close_code == 1000
+    assert ws.remote_address[1] == any_tls_server.port
+    assert ws.tls_version == "TLS 1.3"
+
+
+async def test_conversation(
+    websockets_tls_server: ServerProcess, certificates: Certificates
+) -> None:
+    async with AioWebSocket(
+        websockets_tls_server.uri(), ssl=client_context(certificates)
+    ) as conversation:
+        converse = conversation.manipulator
+        await converse.send("x")
+        assert await converse.receive() == b"x"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_client_certificate_and_alpn(version: ssl.TLSVersion) -> None:
+    authority = trustme.CA()
+    told: list[Any] = []
+
+    async def tell(ws: Any) -> None:
+        secure = ws.transport.get_extra_info("ssl_object")
+        certificate = secure.getpeercert()
+        told.extend([secure.version(), secure.selected_alpn_protocol(), certificate["subject"]])
+        await echo(ws)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["http/1.1"])
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    client.minimum_version = client.maximum_version = version
+    client.set_alpn_protocols(["http/1.1"])
+    async with serving(tell, context) as port:
+        uri = f"wss://localhost:{port}/"
+        with pytest.raises((ssl.SSLError, aiows.InvalidHandshake, OSError)):
+            await connect(uri, ssl=client)  # TLS 1.3 refuses after the handshake
+        authority.issue_cert("me@example.com", common_name="me").configure_cert(client)
+        async with connect(uri, ssl=client) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+            assert ws.alpn_protocol == "http/1.1"
+            assert ws.tls_version == version.name.replace("v", " ").replace("_", ".")
+            assert ws.peer_certificate is not None
+    assert told[:2] == [version.name.replace("_", "."), "http/1.1"]
+    assert ((("commonName", "me"),)) in told[2]
+
+
+@pytest.mark.parametrize("way", ["cafile", "capath", "pinned leaf", "truststore", "unverified"])
+async def test_trust(
+    websockets_tls_server: ServerProcess,
+    certificates: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    context: ssl.SSLContext = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if way == "cafile":
+        context.load_verify_locations(certificates.ca)
+    elif way == "capath":
+        (tmp_path / f"{subject_hash(certificates.ca)}.0").symlink_to(certificates.ca)
+        context.load_verify_locations(capath=tmp_path)
+    elif way == "pinned leaf":
+        context.load_verify_locations(certificates.cert)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    elif way == "truststore":
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    async with connect(websockets_tls_server.uri(), ssl=context) as ws:
+        await ws.send(way)
+        assert await ws.recv() == way
+        if way == "pinned leaf":
+            end = "-----END CERTIFICATE-----\n"
+            leaf = certificates.cert.read_text().partition(end)[0] + end
+            assert ws.peer_certificate == ssl.PEM_cert_to_DER_cert(leaf)
+
+
+def subject_hash(file: Path) -> str:
+    """Return what OpenSSL looks a certificate up by."""
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", file]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+
+async def test_verification_fails(
+    websockets_tls_server: ServerProcess, certificates: Certificates, loop_factory: Any
+) -> None:
+    other = ssl.create_default_context(cafile=certificates.other_ca)
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        await connect(websockets_tls_server.uri(), ssl=other)
+    context = client_context(certificates)
+    uri = f"wss://other.example:{websockets_tls_server.port}/echo"
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        await connect(uri, ssl=context, host="127.0.0.1")
+    async with connect(uri, ssl=context, host="127.0.0.1", server_hostname="localhost") as ws:
+        await ws.send("x")
+        assert await ws.recv() == "x"
+
+
+async def test_where_it_connects(certificates: Certificates, tmp_path: Path) -> None:
+    context = client_context(certificates)
+    async with serving(echo, server_context(certificates)) as port:
+        uri = f"wss://localhost:{port}/"
+        async with connect(
+            uri, ssl=context, local_addr=("127.0.0.1", 0), family=socket.AF_INET
+        ) as ws:
+            assert ws.local_address[0] == "127.0.0.1"
+        sock = socket.create_connection(("127.0.0.1", port))
+        async with connect(uri, ssl=context, sock=sock) as ws:
+            assert sock.fileno() == -1
+            await ws.send("x")
+            assert await ws.recv() == "x"
+        with pytest.raises(ConnectionRefusedError):
+            await connect(uri, ssl=context, port=1, host="127.0.0.1")
+        with pytest.raises(socket.gaierror):
+            await connect("wss://nowhere.invalid/", ssl=context)
+    path = str(tmp_path / "socket")
+    async with peer.unix_serve(echo, path, ssl=server_context(certificates)):
+        async with unix_connect(path, "wss://localhost/", ssl=context) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+            assert ws.remote_address == path
+
+
+async def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = ssl.create_default_context()
+    for options, text in [
+        ({"uri": "ws://localhost/"}, "needs a wss:// URI"),
+        ({"proxy": "http://localhost:1"}, r"aiows\.SSLContext"),
+        ({"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, "made for servers"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            connect(**{"uri": "wss://localhost/", "ssl": context, **options})
+    monkeypatch.setenv("wss_proxy", "http://localhost:1")
+    with pytest.raises(ValueError, match=r"environment names; make it with aiows"):
+        await connect("wss://localhost/", ssl=context)
+    with pytest.raises(TypeError, match="plain"):
+        aiows.serve(echo, "localhost", 0, ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+
+async def test_status(certificates: Certificates) -> None:
+    def refuse(connection: Any, request: Any) -> Any:
+        return connection.respond(404, "nothing here")
+
+    async with serving(echo, server_context(certificates), process_request=refuse) as port:
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"wss://localhost:{port}/", ssl=client_context(certificates))
+    assert caught.value.response.status_code == 404
+    assert caught.value.response.body == b"nothing here"
+
+
+async def test_timeouts(certificates: Certificates) -> None:
+    """open_timeout covers TCP, TLS and the answer; Python's own limits go to Python."""
+    context = client_context(certificates)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"wss://localhost:{silent.getsockname()[1]}/"
+        with pytest.raises(TimeoutError, match="no answer within"):
+            await connect(uri, ssl=context, open_timeout=0.1)
+        with pytest.raises(ConnectionAbortedError, match="handshake"):
+            await connect(uri, ssl=context, ssl_handshake_timeout=0.1)
+
+    over = asyncio.Event()
+
+    async def never(connection: Any, request: Any) -> Any:
+        await over.wait()
+
+    async with serving(echo, server_context(certificates), process_request=never) as port:
+        with pytest.raises(TimeoutError, match="no answer within"):
+            await connect(f"wss://localhost:{port}/", ssl=context, open_timeout=0.3)
+        over.set()
+
+
+@pytest.mark.parametrize("stage", ["at once", "tcp", "tls", "101", "open"])
+async def test_cancel(certificates: Certificates, stage: str, loop_factory: Any) -> None:
+    """Whenever it is cancelled, nothing is left open: no_leaks looks."""
+    context = client_context(certificates)
+    met, over = asyncio.Event(), asyncio.Event()
+
+    async def meet(connection: Any, request: Any) -> Any:
+        met.set()
+        await over.wait()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(5)  # some of a ClientHello
+        met.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async with contextlib.AsyncExitStack() as stack:
+        if stage in ("101", "open"):
+            options = {"process_request": meet} if stage == "101" else {}
+            port = await stack.enter_async_context(
+                serving(echo, server_context(certificates), **options)
+            )
+        else:
+            server = await asyncio.start_server(hold, "127.0.0.1", 0)
+            await stack.enter_async_context(server)
+            port = server.sockets[0].getsockname()[1]
+
+        async def use() -> None:
+            async with connect(f"wss://localhost:{port}/", ssl=context) as ws:
+                met.set()
+                await ws.recv()
+
+        task = asyncio.create_task(use())
+        if stage == "tcp":
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        elif stage != "at once":
+            await met.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        over.set()
+
+
+async def test_floods_both_ways(certificates: Certificates, loop_factory: Any) -> None:
+    """Nothing is lost, though both sides send without end and read late."""
+    count, size = 400, 50_000
+    context = client_context(certificates)
+
+    async def flood(ws: Any) -> None:
+        async def send() -> None:
+            for i in range(count):
+                await ws.send(i.to_bytes(4) + bytes(size))
+
+        sending = asyncio.create_task(send())
+        for i in range(count):
+            message = await ws.recv()
+            assert message == i.to_bytes(4) + bytes(size)
+            if i % 50 == 0:
+                await asyncio.sleep(0.01)
+        await sending
+        await ws.send("done")
+
+    options: dict[str, Any] = {"compression": None, "max_queue": 2}
+    async with serving(flood, server_context(certificates), **options) as port:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        async with connect(
+            f"wss://localhost:{port}/", ssl=context, write_limit=10_000, **options
+        ) as ws:
+            held = 0
+
+            async def send() -> None:
+                nonlocal held
+                for i in range(count):
+                    await ws.send(i.to_bytes(4) + bytes(size))
+                    held = max(held, ws.buffered)
+
+            sending = asyncio.create_task(send())
+            for i in range(count):
+                message = await ws.recv()
+                assert message == i.to_bytes(4) + bytes(size)
+                if i % 40 == 0:
+                    await asyncio.sleep(0.01)
+            await sending
+            assert await ws.recv() == "done"
+            assert held < 4 * size
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert grown < 30_000, f"{grown} KiB for {2 * count * size // 1024} of messages"
+
+
+async def test_slow_reader_holds_the_peer_back(certificates: Certificates) -> None:
+    sent = 0
+
+    async def flood(ws: Any) -> None:
+        nonlocal sent
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await ws.send(bytes(100_000))
+                sent += 1
+
+    context = client_context(certificates)
+    async with serving(flood, server_context(certificates), compression=None) as port:
+        async with connect(f"wss://localhost:{port}/", ssl=context, compression=None) as ws:
+            last = -1
+            while sent != last:
+                last = sent
+                await asyncio.sleep(0.3)
+            # Queue, read_ahead, and what two kernels and two TLS hold.
+            assert 16 < sent < 300
+            for _ in range(2 * sent):
+                assert len(await ws.recv()) == 100_000
+
+
+@pytest.mark.parametrize("who", ["never answers", "floods"])
+async def test_close_timeout(certificates: Certificates, who: str) -> None:
+    release = asyncio.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+        accept = accept_key(key.decode())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+        )
+        with contextlib.suppress(ConnectionError):
+            while who == "floods" and not release.is_set():
+                writer.write(b"\x82\x7e\x80\x00" + bytes(0x8000))
+                await writer.drain()
+            await release.wait()
+        writer.close()
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0, ssl=server_context(certificates))
+    port = server.sockets[0].getsockname()[1]
+    ws = await connect(
+        f"wss://localhost:{port}/", ssl=client_context(certificates), close_timeout=0.2
+    )
+    await ws.close()
+    assert ws.close_code == 1006
+    assert isinstance(ws._closed_exception(), ConnectionClosedError)
+    release.set()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_the_peer_breaks_off(certificates: Certificates) -> None:
+    async def abort(ws: Any) -> None:
+        await ws.send("x")
+        ws.transport.abort()
+
+    async def leave(ws: Any) -> None:
+        await ws.close(4000, "go")
+
+    context = client_context(certificates)
+    async with serving(abort, server_context(certificates)) as port:
+        async with connect(f"wss://localhost:{port}/", ssl=context) as ws:
+            assert await ws.recv() == "x"
+            with pytest.raises(ConnectionClosedError):
+                await ws.recv()
+            assert ws.close_code == 1006
+    async with serving(leave, server_context(certificates)) as port:
+        async with connect(f"wss://localhost:{port}/", ssl=context) as ws:
+            with pytest.raises(ConnectionClosedError) as caught:
+                await ws.recv()
+            assert caught.value.rcvd is not None and caught.value.sent is not None
+            assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4000, "go")
