@@ -53,11 +53,11 @@ BOTH: list[tuple[str, Any, type[Exception], str]] = [
     ("subprotocols", ["a", "a"], ValueError, "listed twice"),
     ("logger", "aiows", TypeError, "logger"),
     ("ssl", "yes", TypeError, "ssl"),
-    ("ssl", ssl.create_default_context(), ValueError, "needs a wss:// URI"),
 ]
 
 CLIENT: list[tuple[str, Any, type[Exception], str]] = [
     *BOTH,
+    ("ssl", ssl.create_default_context(), ValueError, "needs a wss:// URI"),
     ("origin", 5, TypeError, "origin"),
     ("origin", "http://a\r\nX: 1", ValueError, "origin"),
     ("user_agent_header", 5, TypeError, "user_agent_header"),
@@ -118,6 +118,7 @@ SERVER: list[tuple[str, Any, type[Exception], str]] = [
     ("reuse_port", 1, TypeError, "reuse_port"),
     ("server_header", "a\r\n", ValueError, "server_header"),
     ("ssl", True, TypeError, "ssl"),
+    ("ssl", ssl.create_default_context(), TypeError, "create_default_context"),
     ("ssl", SSLContext(ssl.PROTOCOL_TLS_SERVER), ValueError, "load_cert_chain"),
     ("ssl", SSLContext(), ValueError, "client's context"),
 ]
