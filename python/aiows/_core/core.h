@@ -319,8 +319,8 @@ int set_fields(State *state, Scratch *scratch, PyObject *kwargs, const Field *co
                void *const *targets);
 int headers_from_object(Scratch *scratch, PyObject *object, const aiows_header **out, size_t *n);
 const char *text_from_object(Scratch *scratch, PyObject *object);
-// start_connection returns what function, aiows_connect or aiows_attach, did with the options named in kwargs, or
-// SEND_RAISED with an exception set.
+// start_connection returns what function, aiows_connect or aiows_attach, did with the
+// options named in kwargs, or SEND_RAISED with an exception set.
 int start_connection(__typeof__(lib.connect) function, State *state, aiows_loop *loop,
                      PyObject *uri, PyObject *kwargs, uint64_t user_data, aiows_conn **handle,
                      aiows_error *error);
