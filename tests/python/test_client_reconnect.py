@@ -544,6 +544,7 @@ async def test_json() -> None:
     assert [message for _, message in server.received][1] == '"raw"'
 
 
+@pytest.mark.once
 async def test_example(nobody: str) -> None:
     async with serving() as (server, uri):
         program = await asyncio.create_subprocess_exec(
