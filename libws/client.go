@@ -27,6 +27,7 @@ type opening struct {
 	proxy    *dial.Proxy // client: nil for the direct way
 	request  *handshake.Built
 	offers   []deflate.Config // client: what request offers
+	exchange *dial.Exchange   // client: with a proxy
 	deadline int64            // server: by when the handshake has to be done
 
 	listener *Listener // server: counts its handshakes; nil afterwards
@@ -66,8 +67,9 @@ type handover struct {
 	subprotocol   string
 	extensions    string
 	deflate       *deflate.Agreement
-	requested     bool        // the request went out
-	before        []*handover // redirects that were followed, if they are to be logged
+	requested     bool           // the request went out
+	exchange      *dial.Exchange // with a proxy
+	before        []*handover    // redirects that were followed, if they are to be logged
 	err           *Error
 }
 
@@ -182,7 +184,7 @@ func openOne(ctx context.Context, o *opening) *handover {
 		LocalHost: p.LocalAddress, LocalPort: p.LocalPort, Family: p.Family,
 		Interleave: p.Interleave, Delay: p.HappyEyeballsDelay, HandshakeTimeout: p.TLSHandshakeTimeout,
 		Proxy: o.proxy, ProxyTLS: p.ProxyTLS, ProxyServerName: p.ProxyServerName,
-		ProxyHandshakeTimeout: p.ProxyTLSHandshakeTimeout, UserAgent: p.UserAgent,
+		ProxyHandshakeTimeout: p.ProxyTLSHandshakeTimeout, UserAgent: p.UserAgent, Exchange: o.exchange,
 	})
 	if err != nil {
 		h := &handover{fd: -1, err: dialError(ctx, err)}

@@ -15,13 +15,18 @@ const (
 	shownLine = 512
 )
 
-// logHeads notes a client's handshake as far as it went.
+// logHeads notes a client's handshakes as far as they went: with a proxy, with servers that
+// redirect, and with the last one.
 func (c *Conn) logHeads(h *handover) {
 	if c.lines == nil {
 		return
 	}
 	for _, r := range h.before {
 		c.logHeads(r)
+	}
+	if x := h.exchange; x != nil && x.Request != "" {
+		c.logHead("> ", x.Request)
+		c.logAnswer(x.Response)
 	}
 	if !h.requested {
 		return
@@ -31,12 +36,16 @@ func (c *Conn) logHeads(h *handover) {
 		request = c.info.request
 	}
 	c.logHead("> ", string(request.Bytes))
-	if r := h.response; r != nil {
+	c.logAnswer(h.response)
+	if len(h.body) > 0 {
+		c.logLine("< ", fmt.Sprintf("[body, %d bytes]", len(h.body)))
+	}
+}
+
+func (c *Conn) logAnswer(r *handshake.Response) {
+	if r != nil {
 		c.logLine("< ", fmt.Sprintf("HTTP/1.1 %d %s", r.Status, r.Reason))
 		c.logFields("< ", r.Header)
-		if len(h.body) > 0 {
-			c.logLine("< ", fmt.Sprintf("[body, %d bytes]", len(h.body)))
-		}
 	}
 }
 

@@ -47,8 +47,9 @@ func (o *ConnectOptions) follows(r *handshake.Response) bool {
 func open(ctx context.Context, o *opening) *handover {
 	var before []*handover
 	for followed := 0; ; followed++ {
+		o.exchange = new(dial.Exchange)
 		h := openOne(ctx, o)
-		h.before = before
+		h.before, h.exchange = before, o.exchange
 		h.uri, h.target, h.request = o.uri.Raw, o.uri.Target, o.request
 		if o.proxy != nil {
 			h.proxy = o.proxy.Raw

@@ -55,6 +55,9 @@ type Options struct {
 	ProxyHandshakeTimeout time.Duration
 	// UserAgent is told to http and https proxies; "" is not.
 	UserAgent string
+	// Exchange, where not nil, is filled with what an http or https proxy was asked and
+	// answered, as far as it went.
+	Exchange *Exchange
 	// Nagle leaves TCP_NODELAY off. Small messages then wait for the peer's
 	// acknowledgement, up to 40 ms on Linux.
 	Nagle bool

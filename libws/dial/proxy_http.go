@@ -57,6 +57,12 @@ func quoteless(s string) string {
 	return q[1 : len(q)-1]
 }
 
+// Exchange is the request to a proxy, with credentials, and its answer.
+type Exchange struct {
+	Request  string              // "" if none was made
+	Response *handshake.Response // nil if none came
+}
+
 // connectHTTP asks for a tunnel (RFC 9110 section 9.3.6).
 //
 // The head is read octet by octet: what comes behind it belongs to the tunnel and
@@ -76,6 +82,11 @@ func (t *tunnel) connectHTTP(stream net.Conn) error {
 	if _, err := io.WriteString(stream, request+"\r\n"); err != nil {
 		return t.fail(OpProxy, err)
 	}
+	seen := t.o.Exchange
+	if seen == nil {
+		seen = new(Exchange)
+	}
+	seen.Request = request
 	parser := handshake.NewResponseParser()
 	var octet [1]byte
 	for done := false; !done; {
@@ -88,6 +99,7 @@ func (t *tunnel) connectHTTP(stream net.Conn) error {
 		}
 	}
 	response := parser.Response()
+	seen.Response = response
 	if response.Status >= 200 && response.Status < 300 {
 		return nil
 	}

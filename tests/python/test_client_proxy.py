@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import errno
+import logging
 import ssl
 import subprocess
 import sys
@@ -81,6 +83,31 @@ async def test_exchange(
                 ws.send_nowait(str(number))
             assert [await ws.recv() for _ in range(300)] == [str(n) for n in range(300)]
         assert ws.close_code == 1000
+
+
+async def test_what_is_logged(
+    proxy_servers: dict[tuple[str, bool], str],
+    websockets_server: ServerProcess,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "aiows")
+    address = proxy_servers["http", True]
+    async with connect(websockets_server.uri(), proxy=f"http://{CREDENTIALS}{address}"):
+        pass
+    with pytest.raises(InvalidProxyStatus):
+        await connect(websockets_server.uri(), proxy=f"http://{address}")
+    heads = [line for line in caplog.messages if "HTTP/1." in line or "Authorization" in line]
+    target = websockets_server.uri().split("/")[2]
+    assert heads[:4] == [
+        f"> CONNECT {target} HTTP/1.1",
+        "> Proxy-Authorization: ***",
+        "< HTTP/1.1 200 Connection established",
+        "> GET /echo HTTP/1.1",
+    ]
+    assert heads[-2] == f"> CONNECT {target} HTTP/1.1" and " 407 " in heads[-1]
+    login = CREDENTIALS.rstrip("@")
+    for secret in (login, base64.b64encode(login.encode()).decode()):
+        assert secret not in caplog.text
 
 
 def test_example(
