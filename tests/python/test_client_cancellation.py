@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from servers.launch import ServerProcess
 
 from aiows import ClientConnection, ConcurrencyError, ConnectionClosedError, connect
 
-EXAMPLES = 40
 NUMBERS = 60
+HANG_S = 30
 identities = itertools.count()
 
 # When a call is given up: after turns of the event loop, after milliseconds, or not at all.
@@ -131,7 +131,7 @@ async def exchange(
     uri = server.uri(f"/numbers?id={identity}&n={NUMBERS}")
     ws = await connect(uri, max_queue=8, write_limit=0)
     receiver, sender = Receiver(ws), Sender(ws)
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as group:
         group.create_task(receiver.run(receive))
         group.create_task(sender.run(send))
     assert receiver.came == [str(number) for number in range(NUMBERS)]
@@ -143,15 +143,21 @@ async def exchange(
         assert json.loads(await other.recv()) == sender.sent
 
 
-@pytest.mark.once
-def test_nothing_is_lost_or_repeated(numbers_server: ServerProcess) -> None:
-    @settings(
-        max_examples=EXAMPLES,
+def examples(n: int) -> settings:
+    return settings(
+        max_examples=n,
         deadline=None,
         database=None,
         derandomize=True,
+        # Not shrunk: one that fails may take HANG_S.
+        phases=(Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )
+
+
+@pytest.mark.once
+def test_nothing_is_lost_or_repeated(numbers_server: ServerProcess) -> None:
+    @examples(40)
     @given(receiving, sending, st.lists(patience.filter(bool), max_size=3))
     def run(receive: list[Any], send: list[Any], closing: list[Any]) -> None:
         asyncio.run(exchange(numbers_server, receive, send, closing), debug=True)
@@ -197,15 +203,61 @@ async def close_while_all_wait(server: ServerProcess, limits: list[Any]) -> None
 
 @pytest.mark.once
 def test_half_a_message_ends_the_connection(numbers_server: ServerProcess) -> None:
-    @settings(
-        max_examples=15,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(15)
     @given(st.lists(st.one_of(st.none(), st.tuples(st.just(0), st.floats(0, 1))), max_size=5))
     def run(limits: list[Any]) -> None:
         asyncio.run(close_while_all_wait(numbers_server, limits), debug=True)
+
+    run()
+
+
+async def send_from_many_tasks(server: ServerProcess, plan: list[Any]) -> None:
+    identity = f"{id(server)}-{next(identities)}"
+    ws = await connect(server.uri(f"/numbers?id={identity}&n=0"), write_limit=0)
+    tasks: list[asyncio.Task[None]] = []
+
+    async def slowly(text: str) -> AsyncIterator[str]:
+        for character in text:
+            yield character
+            await asyncio.sleep(0.0005)
+
+    async def settle(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    for number, (in_parts, turns, _) in enumerate(plan):
+        text = str(number)
+        tasks.append(asyncio.create_task(ws.send(slowly(text) if in_parts else text)))
+        await settle(turns)
+    for task, (in_parts, _, cancel) in zip(tasks, plan, strict=True):
+        if cancel is not None and not in_parts:
+            await settle(cancel)
+            task.cancel()
+    async with asyncio.timeout(HANG_S):
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+    await ws.close()
+    async with connect(server.uri(f"/record?id={identity}")) as other:
+        came = [int(text) for text in json.loads(await other.recv())]
+    sent = {number for number, outcome in enumerate(done) if outcome is None}
+    assert all(outcome is None or isinstance(outcome, asyncio.CancelledError) for outcome in done)
+    assert len(came) == len(set(came))
+    assert sent <= set(came)
+    # A message in parts takes its turn when its first part is there, whole ones at once.
+    whole = [number for number in came if not plan[number][0]]
+    assert whole == sorted(whole)
+
+
+@pytest.mark.once
+def test_sends_take_turns(numbers_server: ServerProcess) -> None:
+    @examples(25)
+    @given(
+        st.lists(
+            st.tuples(st.booleans(), st.integers(0, 4), st.none() | st.integers(0, 4)),
+            min_size=3,
+            max_size=20,
+        )
+    )
+    def run(plan: list[Any]) -> None:
+        asyncio.run(send_from_many_tasks(numbers_server, plan), debug=True)
 
     run()

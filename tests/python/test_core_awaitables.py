@@ -59,6 +59,9 @@ async def test_is_a_coroutine(loop_factory: Any) -> None:
             "send": conn.send("x"),
             "drain": conn.drain(),
             "__anext__": conn.__anext__(),
+            "recv_many": conn.recv_many(),
+            "_recv_part": conn._recv_part(),
+            "_take_turn": conn._take_turn(),
         }
         for name, coro in made.items():
             assert isinstance(coro, collections.abc.Coroutine)
@@ -79,7 +82,12 @@ async def test_is_a_coroutine(loop_factory: Any) -> None:
 async def test_nothing_before_the_first_step(loop_factory: Any) -> None:
     async with core() as c:
         conn, peer = await c.open()
-        for make, name in ((conn.recv, "recv"), (conn.drain, "drain")):
+        for make, name in (
+            (conn.recv, "recv"),
+            (conn.drain, "drain"),
+            (conn.recv_many, "recv_many"),
+            (conn._take_turn, "_take_turn"),
+        ):
             with pytest.warns(RuntimeWarning, match=f"'Connection.{name}' was never awaited"):
                 make()
         with pytest.warns(RuntimeWarning, match=r"'Connection\.send' was never awaited"):
@@ -110,6 +118,23 @@ async def test_stepping_by_hand(loop_factory: Any) -> None:
         with pytest.raises(StopIteration) as stop:
             coro.send(None)
         assert stop.value.value == b"by hand"
+        peer.send(texts("a", "b"))
+        await until(lambda: conn.queued == 2)
+        for coro, value in (
+            (conn._recv_part(), ("a", True, True)),
+            (conn.recv_many(), ["b"]),
+            (conn._take_turn(), None),
+        ):
+            with pytest.raises(StopIteration) as stop:
+                coro.send(None)
+            assert stop.value.value == value
+        waiting = conn.send("y")
+        waiter = waiting.send(None)
+        assert not waiter.done()
+        conn._end_turn()
+        assert waiter.done()
+        with pytest.raises(RuntimeError, match="without _take_turn"):
+            waiting.close() or conn._end_turn()
 
 
 async def test_throw(loop_factory: Any) -> None:
