@@ -282,3 +282,22 @@ def test_refusals(options: dict[str, Any], kind: type[Exception], text: str) -> 
         with pytest.raises(ValueError, match="expected a stream socket"):
             connect(URI, sock=datagrams)
         assert sock.fileno() >= 0  # still the caller's
+
+
+async def test_blocking_clients_have_them_too(tmp_path: Path) -> None:
+    from aiows.sync import connect as blocking
+
+    def exchange(**options: Any) -> Any:
+        with blocking("ws://example.test/", proxy=None, **options) as ws:
+            seen = ws.recv()
+            assert isinstance(seen, str) and seen.startswith("example.test ")
+            return ws.remote_address
+
+    path = str(tmp_path / "socket")
+    async with tcp_server() as tcp, peer.unix_serve(handle, path):
+        for kind, address in (("tcp", tcp), ("unix", path)):
+            sock = await stream(kind, address)
+            sock.setblocking(True)
+            assert await asyncio.to_thread(exchange, sock=sock) == address
+            assert sock.fileno() == -1
+        assert await asyncio.to_thread(exchange, unix=True, path=path) == path
