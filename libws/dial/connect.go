@@ -176,12 +176,10 @@ func (o *Options) race(ctx context.Context, addresses []netip.Addr, port int, lo
 	}
 }
 
-// over reports whether ctx has ended. Sockets know of its deadline a moment before it does.
+// over reports whether ctx has ended, also when only its deadline knows yet.
 func over(ctx context.Context) bool {
-	if deadline, limited := ctx.Deadline(); limited && !time.Now().Before(deadline) {
-		<-ctx.Done()
-	}
-	return ctx.Err() != nil
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }
 
 func (o *Options) dialAddress(ctx context.Context, to netip.AddrPort, locals []netip.Addr) (net.Conn, error) {

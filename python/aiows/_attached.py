@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from ._targets import HAPPY_EYEBALLS_DELAY
@@ -190,14 +191,24 @@ class Dialer:
         options: Those of the core. What says where to connect is taken; what is left is
             for the core, as the attribute core.
         all_errors: Raise an ExceptionGroup of an OSError for each address.
+        proxy: The URL of the proxy to go through, None for none.
+        proxy_tls: For an https:// proxy, arguments of create_connection.
 
     """
 
     _carrier: Carrier
 
     def __init__(
-        self, context: ssl.SSLContext, options: Mapping[str, Any], *, all_errors: bool
+        self,
+        context: ssl.SSLContext,
+        options: Mapping[str, Any],
+        *,
+        all_errors: bool,
+        proxy: str | None = None,
+        proxy_tls: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        self._proxy = proxy
+        self._proxy_tls = dict(proxy_tls)
         self.core = dict(options)
         take = self.core.pop
         self._tls: dict[str, Any] = {"ssl": context}
@@ -288,9 +299,35 @@ class Dialer:
         options = self._options
         if isinstance(loop, asyncio.BaseEventLoop) or not self._usual:
             options = options | self._racing  # others do not know them
+        options = options | self._all_errors
+        if self._proxy is not None:
+            await self._dial_proxy(self._host or host, self._port or port, options, tls)
+            return
         await loop.create_connection(
-            protocol, self._host or host, self._port or port, **options, **self._all_errors, **tls
+            protocol, self._host or host, self._port or port, **options, **tls
         )
+
+    async def _dial_proxy(
+        self, host: str, port: int, options: dict[str, Any], tls: dict[str, Any]
+    ) -> None:
+        from ._tunnel import Tunnel
+
+        assert self._proxy is not None
+        agent = self.core.get("user_agent", "")
+        way = Tunnel(
+            self._proxy, host, port, user_agent=agent, tls=self._proxy_tls, options=options
+        )
+        transport = await way.open()
+        try:
+            secured = await asyncio.get_running_loop().start_tls(
+                transport, self._carrier, tls.pop("ssl"), **tls
+            )
+            assert secured is not None
+        except BaseException:
+            transport.abort()
+            raise
+        self._carrier.connection_made(secured)
+        self._carrier.description["proxy"] = way.shown
 
     def _factory(self) -> Carrier:
         return self._carrier

@@ -32,12 +32,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from .extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-__all__ = ["NO_PROXY", "USER_AGENT", "Connector"]
+__all__ = ["USER_AGENT", "Connector"]
 
-NO_PROXY = (
-    "a plain ssl.SSLContext cannot be used through the proxy {}; make it with "
-    "aiows.create_default_context or aiows.SSLContext, or set proxy = None"
-)
 USER_AGENT = f"aiows/{__version__}"
 
 
@@ -125,7 +121,7 @@ class Connector:
         self._ssl = _check_ssl(ssl, self._secure, plain=self._takes_plain)
         self._plain = _is_plain(self._ssl)
         if self._plain:
-            self._check_plain(proxy, all_errors)
+            self._check_plain(all_errors)
         self._options = connection_options(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -195,9 +191,7 @@ class Connector:
             raise TypeError(f"create_connection must be a subclass of {name}, got {value!r}")
         return value
 
-    def _check_plain(self, proxy: object, all_errors: object) -> None:
-        if isinstance(proxy, str):
-            raise ValueError(NO_PROXY.format("given as proxy"))
+    def _check_plain(self, all_errors: object) -> None:
         if all_errors and sys.version_info < (3, 12):
             raise ValueError("all_errors with a plain ssl.SSLContext needs Python 3.12")
 

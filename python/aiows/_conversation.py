@@ -187,7 +187,9 @@ class Conversation(ClientConnection):
     converse: Converse
 
     def _open_exception(self, error: _core.Error) -> Exception:
-        exception = super()._open_exception(error)
+        return self._own_exception(super()._open_exception(error))
+
+    def _own_exception(self, exception: Exception) -> Exception:
         own = _OWN.get(type(exception))
         if own is None:
             return exception

@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _loop
-from ._connector import NO_PROXY, USER_AGENT, Connector
+from ._connector import USER_AGENT, Connector
 from ._errors import open_error, without_credentials
 from ._reconnect import Attempts, backoff, process_exception, run_on_open, try_each
 from ._targets import PathLike, Target, path_address
 from .close_codes import CloseCode
 from .connection import Connection
+from .exceptions import ProxyError
 
 if TYPE_CHECKING:
     from ._attached import Carrier, Dialer
@@ -48,6 +49,9 @@ class ClientConnection(Connection):
     def uri(self) -> str:
         """The URI that this connection went to, without user and password."""
         return self._describe()["uri"] or without_credentials(self._uri)
+
+    def _own_exception(self, exception: Exception) -> Exception:
+        return exception
 
     def _open_exception(self, error: _core.Error) -> Exception:
         info = self._describe()
@@ -306,15 +310,17 @@ class connect(Connector):
     def _dialer(self, uri: str, options: dict[str, Any]) -> Dialer | None:
         if not self._plain:
             return None
-        from . import _attached, proxy
+        from . import _attached
 
-        # A URL was refused before; what the environment says is known now.
-        for name in [name for name in options if name.startswith("proxy")]:
-            del options[name]
-        if self._proxy.reads_environment and proxy.get_proxy(uri) is not None:
-            if not self._target.is_unix and self._target.sock is None:
-                raise ValueError(NO_PROXY.format("that the environment names"))
-        return _attached.Dialer(self._ssl, options, all_errors=self._target.all_errors)
+        proxied = any(name.startswith("proxy") for name in options)
+        options = {name: v for name, v in options.items() if not name.startswith("proxy")}
+        return _attached.Dialer(
+            self._ssl,
+            options,
+            all_errors=self._target.all_errors,
+            proxy=self._proxy.url(uri) if proxied else None,
+            proxy_tls=self._proxy.asyncio_tls() if proxied else {},
+        )
 
     async def _connect(self, uri: str) -> ClientConnection:
         with self._target.taken() as taken:
@@ -350,6 +356,9 @@ class connect(Connector):
                 await opened
             else:
                 await dialer.open(uri, opened)
+        except ProxyError as error:
+            connection._abort()
+            raise connection._own_exception(error) from None
         except BaseException:
             connection._abort()
             raise

@@ -118,10 +118,27 @@ class ProxyOptions:
         elif proxy is not True:
             self._check(proxy)
 
-    @property
-    def reads_environment(self) -> bool:
-        """Whether the environment names the proxy."""
-        return self._proxy is True
+    def url(self, uri: str) -> str | None:
+        """
+        Return the URL of the proxy for uri, None for none.
+
+        Raises:
+            InvalidProxy: What the environment names is not the URL of a proxy.
+
+        """
+        if self._proxy is not True:
+            return None if self._proxy is None else str(self._proxy)
+        chosen = get_proxy(uri)
+        if chosen is not None:
+            self._check(chosen)
+        return chosen
+
+    def asyncio_tls(self) -> dict[str, Any]:
+        """Return what is said of TLS with an https:// proxy, as create_connection has it."""
+        given = {name.removeprefix("proxy_"): value for name, value in self._given.items()}
+        return {
+            name: value for name, value in given.items() if value is not None and value is not True
+        }
 
     def core(self, uri: str) -> dict[str, Any]:
         """

@@ -206,18 +206,14 @@ async def test_where_it_connects(certificates: Certificates, tmp_path: Path) -> 
             assert ws.remote_address == path
 
 
-async def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refusals() -> None:
     context = ssl.create_default_context()
     for options, text in [
         ({"uri": "ws://localhost/"}, "needs a wss:// URI"),
-        ({"proxy": "http://localhost:1"}, r"aiows\.SSLContext"),
         ({"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, "made for servers"),
     ]:
         with pytest.raises(ValueError, match=text):
             connect(**{"uri": "wss://localhost/", "ssl": context, **options})
-    monkeypatch.setenv("wss_proxy", "http://localhost:1")
-    with pytest.raises(ValueError, match=r"environment names; make it with aiows"):
-        await connect("wss://localhost/", ssl=context)
     with pytest.raises(TypeError, match="plain"):
         aiows.serve(echo, "localhost", 0, ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 

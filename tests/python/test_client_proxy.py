@@ -23,6 +23,7 @@ from servers.proxies import CREDENTIALS, PASSWORD, microsocks, tinyproxy, tls_en
 from aiows import (
     AioWebSocket,
     HandShakeError,
+    InvalidProxy,
     InvalidProxyMessage,
     InvalidProxyStatus,
     ProxyError,
@@ -64,23 +65,27 @@ async def test_exchange(
     wants: bool,
 ) -> None:
     trust = create_default_context(cafile=certificates.ca)
+    plain = ssl.create_default_context(cafile=certificates.ca)  # TLS in Python
     address = proxy_servers[kind, wants]
-    for server in (websockets_server, websockets_tls_server):
+    for server, context in (
+        (websockets_server, None),
+        (websockets_tls_server, trust),
+        (websockets_tls_server, plain),
+    ):
         async with connect(
             server.uri(),
             proxy=f"{kind}://{CREDENTIALS if wants else ''}{address}",
             proxy_ssl=trust if kind == "https" else None,
-            ssl=trust if server.secure else None,
+            ssl=context,
         ) as ws:
             host, port = ws.remote_address
             assert f"{host}:{port}" == address
-            assert ws.info()["proxy"] == f"{kind}://{address}"
-            assert bool(ws.info()["tls_version"]) is server.secure
+            assert ws._describe()["proxy"] == f"{kind}://{address}"
+            assert bool(ws.tls_version) is server.secure
             for message in ("a", bytes(300_000), "ü" * 40_000):
                 await ws.send(message)
                 assert await ws.recv() == message
-            for number in range(300):
-                ws.send_nowait(str(number))
+            await asyncio.gather(*(ws.send(str(number)) for number in range(300)))
             assert [await ws.recv() for _ in range(300)] == [str(n) for n in range(300)]
         assert ws.close_code == 1000
 
@@ -200,6 +205,34 @@ async def test_environment(
         assert aws.converse.connection.info()["proxy"] == proxy
 
 
+async def test_plain_context_by_environment(
+    proxy_servers: dict[tuple[str, bool], str],
+    websockets_tls_server: ServerProcess,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    loop_factory: object,
+) -> None:
+    plain = ssl.create_default_context(cafile=certificates.ca)
+    uri = websockets_tls_server.uri()
+    for name, kind in (("wss_proxy", "socks5"), ("https_proxy", "https")):
+        proxy = f"{kind}://{proxy_servers[kind, False]}"
+        monkeypatch.setenv(name, proxy)
+        options = {"proxy_ssl": create_default_context(cafile=certificates.ca)}
+        async with connect(uri, ssl=plain, **(options if kind == "https" else {})) as ws:
+            assert ws._describe()["proxy"] == proxy
+            await ws.send(bytes(200_000))
+            assert len(await ws.recv()) == 200_000
+        monkeypatch.delenv(name)
+    for proxied, options in ((proxy, {"proxy": None}), ("nowhere", {})):
+        monkeypatch.setenv("https_proxy", proxied)
+        if options:
+            async with connect(uri, ssl=plain, **options) as ws:
+                assert ws._describe()["proxy"] == ""
+        else:
+            with pytest.raises(InvalidProxy, match="'nowhere'"):
+                await connect(uri, ssl=plain)
+
+
 @asynccontextmanager
 async def fake_proxy(*answers: bytes, then: str = "close") -> AsyncIterator[tuple[str, Any]]:
     """Answer each thing that the client says with the next answer; then close or wait."""
@@ -246,6 +279,8 @@ async def fake_proxy(*answers: bytes, then: str = "close") -> AsyncIterator[tupl
         ("http", [b"HTTP/1.1 2"], InvalidProxyMessage, "closed the connection before it answered"),
         ("http", [b"220 mail\r\n\r\n"], InvalidProxyMessage, "is not valid"),
         ("http", [b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9000], InvalidProxyMessage, "field line"),
+        ("http", [b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200], InvalidProxyMessage, "more than"),
+        ("http", [b"HTTP/1.1 403 \x80\x85\r\n\r\n"], InvalidProxyStatus, r"answered 403 \\x80"),
         ("socks5h", [b"\x05\x00", b"\x05\x02\x00\x01"], ProxyError, "not allowed by ruleset"),
         ("socks5h", [b"HTTP/1.1 400"], ProxyError, "protocol version 72, expected 5"),
         ("socks5h", [b"\x05\x00", b"\x05"], ProxyError, "closed the connection before"),
@@ -256,28 +291,39 @@ async def fake_proxy(*answers: bytes, then: str = "close") -> AsyncIterator[tupl
 async def test_answers(
     kind: str, answers: list[bytes], expected: type[Exception], text: str
 ) -> None:
+    plain = ssl.create_default_context()  # TLS in Python, and the tunnel before it
     for client in (connect, AioWebSocket):
-        async with fake_proxy(*answers) as (address, _):
-            with pytest.raises(expected, match=text) as caught:
-                async with client("ws://127.0.0.1:80/", proxy=f"{kind}://user:pass@{address}"):
-                    pass
-            assert f"proxy {kind}://{address}: " in str(caught.value)
-            assert isinstance(caught.value, HandShakeError) is (client is AioWebSocket)
-            if client is connect:
-                assert type(caught.value) is expected
+        for options in (
+            {"uri": "ws://127.0.0.1:80/"},
+            {"uri": "wss://127.0.0.1:80/", "ssl": plain},
+        ):
+            async with fake_proxy(*answers) as (address, _):
+                with pytest.raises(expected, match=text) as caught:
+                    async with client(proxy=f"{kind}://user:pass@{address}", **options):
+                        pass
+                assert f"proxy {kind}://{address}: " in str(caught.value)
+                assert "pass" not in str(caught.value) + repr(caught.value)
+                assert isinstance(caught.value, HandShakeError) is (client is AioWebSocket)
+                if client is connect:
+                    assert type(caught.value) is expected
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["core", "plain"])
 @pytest.mark.parametrize(("kind", "name"), [("socks4", False), ("socks4a", True)])
-async def test_socks4(websockets_server: ServerProcess, kind: str, name: bool) -> None:
-    port = websockets_server.port
+async def test_socks4(kind: str, name: bool, plain: bool) -> None:
     async with fake_proxy(b"\x00\x5a123456", then="wait") as (address, heard):
         opening = asyncio.ensure_future(
-            connect(f"ws://localhost:{port}/x", proxy=f"{kind}://id:ignored@{address}").__aenter__()
+            connect(
+                "wss://localhost:8000/" if plain else "ws://localhost:8000/x",
+                proxy=f"{kind}://id:ignored@{address}",
+                ssl=ssl.create_default_context() if plain else None,
+            ).__aenter__()
         )
         target = b"\0\0\0\1" if name else bytes([127, 0, 0, 1])
         rest = b"localhost\0" if name else b""
-        assert await heard.get() == b"\4\1" + port.to_bytes(2) + target + b"id\0" + rest
-        assert (await heard.get()).startswith(b"GET /x HTTP/1.1\r\nHost: localhost:")
+        assert await heard.get() == b"\4\1\x1f\x40" + target + b"id\0" + rest
+        first = await heard.get()
+        assert first.startswith(b"\x16\3" if plain else b"GET /x HTTP/1.1\r\nHost: localhost:")
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
@@ -285,8 +331,14 @@ async def test_socks4(websockets_server: ServerProcess, kind: str, name: bool) -
 
 
 async def test_connect_request() -> None:
+    plain = ssl.create_default_context()
     async with fake_proxy(b"HTTP/1.1 403 No\r\n\r\n") as (address, heard):
-        for options, agent in (({}, "aiows/"), ({"user_agent_header": None}, None)):
+        for options, agent in (
+            ({}, "aiows/"),
+            ({"user_agent_header": None}, None),
+            ({"ssl": plain}, "aiows/"),
+            ({"ssl": plain, "user_agent_header": None}, None),
+        ):
             with pytest.raises(InvalidProxyStatus):
                 await connect(
                     "wss://user:secret@[2001:db8::1]/x",
@@ -303,10 +355,15 @@ async def test_connect_request() -> None:
 
 @pytest.mark.parametrize("kind", ["http", "https", "socks4a", "socks5", "socks5h"])
 async def test_unreachable(kind: str) -> None:
-    with pytest.raises(ConnectionRefusedError, match=f"proxy {kind}://127.0.0.1:1: ") as caught:
-        await connect("ws://127.0.0.1:80/", proxy=f"{kind}://user:{PASSWORD}@127.0.0.1:1")
-    assert caught.value.errno == errno.ECONNREFUSED
-    assert PASSWORD not in str(caught.value)
+    for context in (None, ssl.create_default_context()):
+        with pytest.raises(ConnectionRefusedError, match=f"proxy {kind}://127.0.0.1:1: ") as caught:
+            await connect(
+                "wss://127.0.0.1:80/",
+                proxy=f"{kind}://user:{PASSWORD}@127.0.0.1:1",
+                ssl=context,
+            )
+        assert caught.value.errno == errno.ECONNREFUSED
+        assert PASSWORD not in str(caught.value)
 
 
 # What the proxy says before it falls silent, and how it is asked for that.
@@ -324,12 +381,19 @@ PHASES = [
 ]
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["core", "plain"])
 @pytest.mark.parametrize(("kind", "scheme", "answers"), PHASES)
-async def test_cancel_leaves_nothing(kind: str, scheme: str, answers: list[bytes]) -> None:
+async def test_cancel_leaves_nothing(
+    kind: str, scheme: str, answers: list[bytes], plain: bool
+) -> None:
     """The proxy sees the end of the connection; no_leaks looks for descriptors."""
     async with fake_proxy(*answers, then="wait") as (address, heard):
         opening = asyncio.ensure_future(
-            connect(f"{scheme}://127.0.0.1:80/", proxy=f"{kind}://{address}").__aenter__()
+            connect(
+                f"{'wss' if plain else scheme}://127.0.0.1:80/",
+                proxy=f"{kind}://{address}",
+                ssl=ssl.create_default_context() if plain else None,
+            ).__aenter__()
         )
         for _ in answers or [b""]:
             await heard.get()
