@@ -22,7 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
 from support import ROOT, run
 
 DOCS = ROOT / "docs"
-PAGES = [*sorted((DOCS / "guide").glob("*.md")), DOCS / "compression.md"]
+PAGES = [
+    *sorted((DOCS / "guide").glob("*.md")),
+    *(DOCS / name for name in ("client.md", "compression.md")),
+]
 # Those that show a file are run by the tests of that file.
 EXAMPLE = re.compile(r"(?:<!-- (\S+) -->\n)?```python\n(.*?)```\n", re.DOTALL)
 
