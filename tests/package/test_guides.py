@@ -73,6 +73,6 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
 )
 def test_examples(page: Path, folder: Path, servers: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "examples").write_text(json.dumps(examples(page)))
-    uri = servers["wss" if page.stem == "tls" else "ws"]
+    uri = servers["wss" if page.stem in ("tls", "own-io") else "ws"]
     runner = ROOT / "tests" / "package" / "guide_page.py"
     run(sys.executable, "-W", "error", runner, tmp_path / "examples", uri, cwd=folder)
