@@ -228,9 +228,8 @@ def test_queue_is_bounded(raw_server: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("compression", ["deflate", None])
-@pytest.mark.parametrize("server", ["websockets_server", "aiohttp_server"])
-def test_streaming(server: str, compression: str | None, request: pytest.FixtureRequest) -> None:
-    uri = request.getfixturevalue(server).uri("/fragments")
+def test_streaming(any_server: ServerProcess, compression: str | None) -> None:
+    uri = any_server.uri("/fragments")
     with connect(uri, compression=compression, max_size=(None, 1000)) as ws:
         text = list(ws.recv_streaming())
         assert "".join(text) == "".join(FRAGMENTED_TEXT)  # type: ignore[arg-type]

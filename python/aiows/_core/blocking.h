@@ -34,6 +34,7 @@ typedef struct Blocking {
 	size_t n_events;
 	size_t next_event;
 	int64_t polled_at;
+	uint64_t turns; // that drivers have done
 	uint8_t status; // AIOWS_CONNECTING to AIOWS_CLOSED, as far as dispatched
 	bool opened;
 	bool driving;

@@ -1,8 +1,12 @@
 // waiting.c: how threads wait on a connection, and what they find.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE // gettid
+#endif
 #include "blocking.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 // --- queue
 
@@ -220,6 +224,22 @@ static int32_t milliseconds_until(int64_t deadline)
 	return milliseconds < INT32_MAX ? (int32_t)milliseconds : INT32_MAX;
 }
 
+// slice_end returns when to look for signals again: one that comes after the look and
+// before the wait does not end the wait. Only the main thread runs handlers.
+static int64_t slice_end(int64_t deadline)
+{
+	enum { SLICE_NS = 500 * 1000 * 1000 };
+	static _Thread_local int8_t is_main = -1; // asked once: two system calls
+	if (is_main < 0) {
+		is_main = gettid() == getpid();
+	}
+	if (!is_main) {
+		return deadline;
+	}
+	int64_t end = now_ns() + SLICE_NS;
+	return end < deadline ? end : deadline;
+}
+
 static PyObject *seconds_until(int64_t deadline)
 {
 	int64_t left = deadline - now_ns();
@@ -264,8 +284,12 @@ static int32_t fetch_cooperatively(Blocking *self, int64_t deadline)
 static int drive(Blocking *self, int64_t deadline, bool receiving)
 {
 	if (self->next_event == self->n_events && self->loop != NULL) {
-		int32_t code = self->wait != NULL ? fetch_cooperatively(self, deadline)
-		                                  : fetch(self, milliseconds_until(deadline));
+		if (PyErr_CheckSignals() < 0) {
+			return -1;
+		}
+		int32_t code = self->wait != NULL
+		                       ? fetch_cooperatively(self, deadline)
+		                       : fetch(self, milliseconds_until(slice_end(deadline)));
 		if (code == SEND_RAISED) {
 			return -1;
 		}
@@ -290,6 +314,7 @@ static int follow(Blocking *self, int64_t deadline)
 		return 0;
 	}
 	int result = -1;
+	uint64_t turns = self->turns;
 	PyObject *acquired = NULL, *seconds = NULL;
 	PyObject *threading = PyImport_ImportModule("threading");
 	PyObject *lock = threading != NULL ? PyObject_CallMethod(threading, "Lock", NULL) : NULL;
@@ -298,21 +323,22 @@ static int follow(Blocking *self, int64_t deadline)
 		goto out;
 	}
 	Py_CLEAR(acquired);
-	if (!self->driving) { // the calls above may have let it finish
-		result = 1;
+	int64_t end = slice_end(deadline);
+	seconds = end == NO_DEADLINE ? PyFloat_FromDouble(-1) : seconds_until(end);
+	if (self->followers == NULL) {
+		self->followers = PyList_New(0);
+	}
+	if (seconds == NULL || self->followers == NULL || PyErr_CheckSignals() < 0) {
 		goto out;
 	}
-	if (self->followers == NULL && (self->followers = PyList_New(0)) == NULL) {
+	if (self->turns != turns) { // the calls above may have let the driver do one
+		result = 1;
 		goto out;
 	}
 	PyObject *followers = Py_NewRef(self->followers);
 	if (PyList_Append(followers, lock) == 0) {
-		seconds =
-			deadline == NO_DEADLINE ? PyFloat_FromDouble(-1) : seconds_until(deadline);
-		acquired = seconds != NULL
-		                   ? PyObject_CallMethod(lock, "acquire", "OO", Py_True, seconds)
-		                   : NULL;
-		result = acquired == NULL ? -1 : acquired == Py_True;
+		acquired = PyObject_CallMethod(lock, "acquire", "OO", Py_True, seconds);
+		result = acquired == NULL ? -1 : acquired == Py_True || end < deadline;
 		Py_ssize_t n = PyList_Size(followers);
 		for (Py_ssize_t i = 0; i < n; i++) {
 			if (PyList_GetItem(followers, i) == lock) {
@@ -360,6 +386,7 @@ int turn(Blocking *self, int64_t deadline, bool receiving)
 	self->driving = true;
 	int result = drive(self, deadline, receiving);
 	self->driving = false;
+	self->turns++;
 	wake_followers(self);
 	return result;
 }
