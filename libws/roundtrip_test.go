@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"aiows/libws/wire"
 )
 
 func TestPercentilesAreWithinASixteenth(t *testing.T) {
@@ -88,4 +90,40 @@ func TestPongsFindTheirPings(t *testing.T) {
 	if len(trips.waiting) != 0 {
 		t.Errorf("%d pings still wait", len(trips.waiting))
 	}
+}
+
+// TestHostPingsAreMeasured: also when the answer is read ahead of what the host takes.
+func TestHostPingsAreMeasured(t *testing.T) {
+	inBothRoles(t, pinging(0, 0), func(h *host, c *Conn, p *peer) {
+		ping := func(payload string) {
+			if err := c.Ping([]byte(payload)); err != nil {
+				p.t.Fatal(err)
+			}
+			h.async("a pong", func() {
+				p.expect(wire.OpPing, payload)
+				p.send(wire.OpPong, payload)
+			})
+		}
+		ping("one")
+		h.until(EventPong, 1)
+		if err := c.Pause(); err != nil {
+			p.t.Fatal(err)
+		}
+		p.send(wire.OpText, "unread")
+		ping("two")
+		h.while("the second answer", func() bool { return c.Stats().RoundTrips.Samples == 2 })
+		if n := len(h.take(EventPong)); n != 0 {
+			p.t.Errorf("%d pongs were told before the message", n)
+		}
+		if err := c.Resume(); err != nil {
+			p.t.Fatal(err)
+		}
+		h.until(EventPong, 1)
+		p.send(wire.OpPong, "two") // again, which measures nothing
+		h.until(EventPong, 1)
+		s := c.Stats()
+		if s.RoundTrips.Samples != 2 || s.Latency <= 0 || s.Latency > s.RoundTrips.Max {
+			p.t.Errorf("%+v, latency %v", s.RoundTrips, s.Latency)
+		}
+	})
 }

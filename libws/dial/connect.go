@@ -176,10 +176,12 @@ func (o *Options) race(ctx context.Context, addresses []netip.Addr, port int, lo
 	}
 }
 
-// over reports whether ctx has ended, also when only its deadline knows yet.
+// over reports whether ctx has ended. Sockets know of its deadline a moment before it does.
 func over(ctx context.Context) bool {
-	deadline, limited := ctx.Deadline()
-	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
+	if deadline, limited := ctx.Deadline(); limited && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 func (o *Options) dialAddress(ctx context.Context, to netip.AddrPort, locals []netip.Addr) (net.Conn, error) {

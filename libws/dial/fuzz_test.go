@@ -72,7 +72,10 @@ func readNaive(s string) (n naiveURI) {
 		return n
 	}
 	n.user, n.password, n.host = parts[1], parts[2], strings.ToLower(parts[3])
-	n.target = "/" + strings.TrimPrefix(parts[5], "/") + parts[6]
+	n.target = "/" + strings.TrimPrefix(parts[5], "/")
+	if parts[6] != "?" { // section 3: only if the query is not empty
+		n.target += parts[6]
+	}
 	n.plain = len(n.host) <= 253 && !strings.Contains("."+n.host, ".xn--") && !regexp.MustCompile(`(^|\.)0x[\da-f]*$`).MatchString(n.host)
 	if six := n.host[0] == '['; six || naiveIPv4.MatchString(n.host) {
 		ip, err := netip.ParseAddr(strings.Trim(n.host, "[]"))
@@ -165,6 +168,82 @@ func FuzzParseURI(f *testing.F) {
 		path, _, _ := strings.Cut(u.Target, "?")
 		if got, err := url.PathUnescape(path); err != nil || got != std.Path && (got != "/" || std.Path != "") {
 			t.Errorf("%q: path %q, net/url reads %q", s, got, std.Path)
+		}
+	})
+}
+
+// naiveReference has a path and a query, of what stands there unencoded.
+var naiveReference = regexp.MustCompile(`^[\w.~!$&'()*+,;=@/-]*(\?[\w.~!$&'()*+,;=:@/?-]*)?$`)
+
+// naiveDots is RFC 3986 section 5.2.4, step by step. net/url loses a slash of "/a/..//b".
+func naiveDots(in string) (out string) {
+	for in != "" {
+		switch {
+		case strings.HasPrefix(in, "../"):
+			in = in[3:]
+		case strings.HasPrefix(in, "./"), strings.HasPrefix(in, "/./"):
+			in = in[2:]
+		case in == "/.":
+			in = "/"
+		case strings.HasPrefix(in, "/../"), in == "/..":
+			in = "/" + strings.TrimPrefix(in[3:], "/")
+			out = out[:max(strings.LastIndexByte(out, '/'), 0)]
+		case in == ".", in == "..":
+			in = ""
+		default:
+			i := strings.IndexByte(in[1:], '/') + 1
+			if i == 0 {
+				i = len(in)
+			}
+			out, in = out+in[:i], in[i:]
+		}
+	}
+	return out
+}
+
+func FuzzResolve(f *testing.F) {
+	for _, s := range []string{
+		"", "/", "g", "./g", "g/", "/g/../x", "//h:1/x", "?y", "?", "g?y/./x", "../g", "../../../g", "/./g", "..", "x//../y", "HTTP://h/",
+		"https://u:p@h", "wss://[::1]/..", "ftp://h", "http:g", "a:b", "/a b", "#x", "g#", "/\u00e9", "/%zz", "\x01", "//", "1:2",
+	} {
+		f.Add(s)
+	}
+	base, err := ParseURI("ws://user:secret@a:81/b/c/d;p?q")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, ref string) {
+		u, err := base.Resolve(ref)
+		plain := naiveReference.MatchString(ref) && !strings.HasPrefix(ref, "//")
+		if err != nil {
+			if plain || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%q: %v", ref, err)
+			}
+			return
+		}
+		checkInvariants(t, u)
+		if again, err := ParseURI(u.Raw); err != nil || again.Target != u.Target || !again.SameOrigin(u) {
+			t.Errorf("%q: %q is read as %+v, %v", ref, u.Raw, again, err)
+		}
+		if path, _, _ := strings.Cut(u.Target+"/", "?"); strings.Contains(path, "/./") || strings.Contains(path, "/../") {
+			t.Errorf("%q: dots are left in %q", ref, u.Target)
+		}
+		if !plain {
+			return
+		}
+		path, query, has := strings.Cut(ref, "?")
+		want := "/b/c/d;p"
+		if path != "" {
+			want = naiveDots(map[bool]string{true: path, false: "/b/c/" + path}[path[0] == '/'])
+		}
+		switch {
+		case query != "":
+			want += "?" + query
+		case path == "" && !has:
+			want += "?q"
+		}
+		if !u.SameOrigin(base) || u.Target != want {
+			t.Errorf("%q: got %q, expected %q", ref, u.Raw, want)
 		}
 	})
 }

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeAlias
 from . import _core, _listening, _loop
 from ._control import check_close
 from ._errors import CLOSED, HANDSHAKE, STATE, call_error
+from ._heads import log_head
 from ._opening import Opening, answer_fields, plain_response
 from ._options import ConnectionOptions, LoggerLike
 from ._targets import path_address
@@ -446,6 +447,11 @@ class Server:
             self._accept(connection, asked, subprotocol, fields)
             return
         connection._response = response
+        if connection._base_logger.isEnabledFor(logging.DEBUG):
+            logger = connection.logger
+            log_head(logger, "<", f"{asked.method} {asked.target} HTTP/1.1", asked.headers)
+            answer = f"HTTP/1.1 {response.status_code} {response.reason_phrase}"
+            log_head(logger, ">", answer, response.headers.raw_items())
         connection.logger.info(
             "connection rejected (%d %s)", response.status_code, response.reason_phrase
         )

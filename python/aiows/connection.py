@@ -21,7 +21,7 @@ from ._stats import ConnectionStats, stats_of
 from ._streaming import Parts, send_parts
 from ._types import Data, DataLike, State
 from .close_codes import Close, CloseCode
-from .exceptions import ConcurrencyError, ConnectionClosedOK
+from .exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
 from .http11 import Request, Response
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ class Connection(Description, _core.Connection):
             payload = control_payload(data)
             if payload in pings:
                 raise ConcurrencyError(f"a ping with the data {payload!r} waits for its pong")
-        self._ping(payload)
+        await self._control(self._ping, payload)
         pong = self._loop.create_future()
         pings[payload] = pong, time.monotonic()
         return pong
@@ -321,7 +321,18 @@ class Connection(Description, _core.Connection):
             ProtocolError: data is longer than 125 bytes.
 
         """
-        self._pong(control_payload(data))
+        await self._control(self._pong, control_payload(data))
+
+    async def _control(self, send: Callable[[bytes], None], payload: bytes) -> None:
+        try:
+            send(payload)
+        except ConnectionClosed:
+            if self._ended or self._driver.inherited:
+                raise
+            # As send does: what closed the connection is known at its end.
+            await self.wait_closed()
+            exception = self._closed_exception()
+            raise exception from exception.__cause__
 
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """

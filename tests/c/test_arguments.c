@@ -97,6 +97,8 @@ static void connect_options_are_checked(void)
 	TRY(c.write_low, 65537, AIOWS_ERR_ARGUMENT, "write_low is 65537");
 	TRY(c.reserved, 7, AIOWS_ERR_ARGUMENT, "reserved is 7");
 	TRY(c.stream, 2, AIOWS_ERR_ARGUMENT, "stream is 2");
+	TRY(c.log_frames, 2, AIOWS_ERR_ARGUMENT, "log_frames is 2");
+	TRY(c.reserved3, 7, AIOWS_ERR_ARGUMENT, "reserved is 7");
 	finish(loop);
 }
 

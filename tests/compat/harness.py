@@ -29,6 +29,7 @@ from peer import Peer, Script
 
 # Far above what a scenario takes: it only ends one that hangs.
 HANG_S = 30.0
+TURNS = 5
 
 LIBRARIES = ("websockets", "aiows")
 FLAVORS = ("asyncio", "sync")
@@ -393,6 +394,9 @@ class Scenario:
             run = Run(Library(name, self.flavor), surroundings)
             async with asyncio.timeout(HANG_S), run.stack:
                 await self.function(run)
+            # Transports that were closed, or aborted, let go of their sockets a turn later.
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             return run
 
         with asyncio.Runner(debug=True) as runner:

@@ -42,7 +42,8 @@ ACCIDENTAL = {
         ),
         "state between its steps": (
             "close_deadline send_in_progress pending_pings keepalive_thread "
-            "connection_exc pending_legacy_warning protocol_mutex response_rcvd"
+            "connection_exc pending_legacy_warning protocol_mutex response_rcvd "
+            "recv_flow_control shutdown_notifier shutdown_watcher"
         ),
     },
 }
@@ -68,5 +69,23 @@ OWN: dict[str, dict[str, str]] = {
         "tls_version": "python/test_client_tls_certificates.py",
         "uri": "python/test_client_reconnect.py",
     },
-    "sync": {},
+    "sync": {
+        # What both clients have is the same code, tested with the asyncio client.
+        "alpn_protocol": "python/test_client_tls_certificates.py",
+        "buffered": "python/test_sync_threads.py",
+        "error": "python/test_core_dispatch.py",
+        "info": "python/test_core_dispatch.py",
+        "paused": "python/test_sync_messages.py",
+        "peer_certificate": "python/test_client_tls_certificates.py",
+        "queued": "python/test_sync_messages.py",
+        "received_at": "python/test_sync_messages.py",
+        "recv_json": "python/test_sync_messages.py",
+        "recv_many": "python/test_sync_messages.py",
+        "send_json": "python/test_sync_messages.py",
+        "stats": "python/test_sync_closing.py",
+        "stats_": "python/test_core_dispatch.py",
+        "tls_cipher_suite": "python/test_client_tls_certificates.py",
+        "tls_version": "python/test_client_tls_certificates.py",
+        "uri": "python/test_sync_messages.py",
+    },
 }

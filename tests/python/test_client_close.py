@@ -202,6 +202,7 @@ async def closed_beside(uri: str, how: str) -> None:
         await receiver if receiver is not None else await ws.send("x")
 
 
+@pytest.mark.once
 async def test_close_is_bounded_whatever_the_peer_does(raw_server: ServerProcess) -> None:
     """It floods, never reads, or both, and here nobody reads, or somebody does."""
     async with asyncio.TaskGroup() as tasks:

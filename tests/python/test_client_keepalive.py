@@ -88,6 +88,7 @@ async def live(life: str, server: ScriptedServer, timeout: float) -> None:
         assert isinstance(caught.value.__cause__, TimeoutError)
 
 
+@pytest.mark.once
 async def test_whatever_arrives_is_life() -> None:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for life in ("pong", "ping", "message", "octet"):

@@ -158,6 +158,32 @@ async def test_default_loggers(caplog: pytest.LogCaptureFixture) -> None:
     assert ("aiows.server", "INFO", "connection rejected (403 Forbidden)") in found
 
 
+async def test_a_refused_request_is_logged() -> None:
+    log = Records(logging.DEBUG)
+
+    def refuse(connection: Any, request: Any) -> Any:
+        response = connection.respond(403, "no\n")
+        response.headers["Set-Cookie"] = "id=secret"
+        return response
+
+    async with serve(
+        None, "127.0.0.1", 0, process_request=refuse, logger=log.logger, on_message=print
+    ) as server:
+        uri = f"ws://me:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/a"
+        with pytest.raises(InvalidStatus):
+            await connect(uri, additional_headers={"Referer": "http://me:secret@b/\x85"})
+    for line in (
+        "< GET /a HTTP/1.1",
+        "< Authorization: ***",
+        r"< Referer: http://***@b/\x85",
+        "> HTTP/1.1 403 Forbidden",
+        "> Set-Cookie: ***",
+        "connection rejected (403 Forbidden)",
+    ):
+        assert line in log.lines
+    assert "secret" not in "".join(log.lines)
+
+
 async def test_missing_lines_are_told(any_server: ServerProcess) -> None:
     log = Records(logging.DEBUG)
     async with connect(any_server.uri(), logger=log.logger, write_limit=2**30) as ws:

@@ -340,6 +340,11 @@ async def test_a_failing_on_open_fails_the_attempt(style: Callable[..., Any]) ->
         async with style(uri, on_open=on_open):
             pass
         assert await server.closed.get() == 1000
+        calls = 1
+        with pytest.raises(KeyError, match="worse"):
+            opener = style(uri, on_open=on_open)
+            await (opener if style is connect else opener.create_connection())
+        assert await server.closed.get() == 1011
 
 
 @pytest.mark.parametrize("style", [connect, AioWebSocket])
@@ -539,6 +544,7 @@ async def test_json() -> None:
     assert [message for _, message in server.received][1] == '"raw"'
 
 
+@pytest.mark.once
 async def test_example(nobody: str) -> None:
     async with serving() as (server, uri):
         program = await asyncio.create_subprocess_exec(

@@ -13,6 +13,9 @@ enum { BATCH = 64 };
 
 #define NO_DEADLINE INT64_MAX
 
+// What an Item is: a whole message, a part that others follow, the last part.
+enum { PART_NONE, PART_MORE, PART_LAST };
+
 typedef struct Item {
 	PyObject *object; // str or bytes, bytes of a part
 	int64_t time_ns;

@@ -144,17 +144,12 @@ struct Loop {
 // becomes an object when it is received, while ready runs, so that those which a task
 // takes one by one pass through the same memory: the processor has it at hand.
 typedef struct Message {
-	PyObject *object; // str or bytes; NULL: still in its event
+	PyObject *object; // str or bytes, (data, fin, text) for a part; NULL: still in its event
 	union {
 		int64_t time_ns;
 		const aiows_event *event;
 	} from;
-	uint8_t part; // PART_*
-	uint8_t kind; // of a part: AIOWS_TEXT or AIOWS_BINARY
 } Message;
-
-// What a Message is: a whole message, a part that others follow, the last part.
-enum { PART_NONE, PART_MORE, PART_LAST };
 
 // The order follows use: what each message touches comes first.
 struct Connection {
@@ -170,10 +165,9 @@ struct Connection {
 	bool text_as_bytes;
 	bool muted; // on_message failed, or a message was lost: the rest is dropped
 	bool listed; // in loop->with_raw
-	bool parted; // the newest message that was queued is a part that others follow
+	bool parted; // the newest one that became an object is a part that others follow
 	bool streaming; // parts of the message at the front were handed out alone
 	bool streams; // parts were asked for
-	uint8_t parts_kind;
 	uint32_t count; // of messages in the ring
 	uint32_t raw; // of those that are not objects yet, the newest ones
 	uint32_t head;
@@ -364,7 +358,7 @@ extern PyType_Spec blocking_spec;
 // --- message.c
 PyObject *message_of(const aiows_event *event, bool as_bytes);
 PyObject *message_decode(PyObject *message, int decode); // steals; 1, 0, or -1: as it is
-PyObject *message_new(Connection *conn, const aiows_event *event, int part);
+PyObject *message_new(Connection *conn, const aiows_event *event);
 int queue_message(Connection *conn, const aiows_event *event);
 void queue_convert(Loop *loop); // the messages that point into the batch in hand
 PyObject *queue_pop(Connection *conn);

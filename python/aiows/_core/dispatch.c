@@ -177,7 +177,7 @@ static int deliver(Connection *conn, const aiows_event *event)
 		return 0;
 	}
 	PyObject *result = NULL;
-	PyObject *message = message_new(conn, event, PART_NONE);
+	PyObject *message = message_new(conn, event);
 	conn->received_at = event->time_ns;
 	if (message != NULL) {
 		result = PyObject_CallFunctionObjArgs(conn->run, conn->on_message, (PyObject *)conn,

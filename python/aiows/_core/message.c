@@ -44,22 +44,13 @@ static void queue_lost(Connection *self, const aiows_event *event)
 static int message_convert(Connection *self, Message *message)
 {
 	const aiows_event *event = message->from.event;
-	message->object = message_new(self, event, message->part);
+	message->object = message_new(self, event);
 	message->from.time_ns = event->time_ns;
 	if (message->object == NULL) {
 		queue_lost(self, event);
 		return -1;
 	}
 	return 0;
-}
-
-// part_of tells what a MESSAGE event is. Called once for each, in order.
-static uint8_t part_of(Connection *self, const aiows_event *event)
-{
-	bool more = (event->flags & AIOWS_EVF_FIN) == 0;
-	uint8_t part = more ? PART_MORE : self->parted ? PART_LAST : PART_NONE;
-	self->parted = more;
-	return part;
 }
 
 static void queue_raw(Connection *self, Message *place, const aiows_event *event)
@@ -81,16 +72,12 @@ static void queue_raw(Connection *self, Message *place, const aiows_event *event
 int queue_message(Connection *self, const aiows_event *event)
 {
 	Message *place = queue_add(self);
-	if (place != NULL) {
-		place->part = part_of(self, event);
-		place->kind = (uint8_t)event->kind;
-	}
 	// Behind a raw one every one is: convert_raw takes them from the end.
 	if (place != NULL && (event->len >= RAW || self->raw > 0)) {
 		queue_raw(self, place, event);
 		return 0;
 	}
-	PyObject *object = place != NULL ? message_new(self, event, place->part) : NULL;
+	PyObject *object = place != NULL ? message_new(self, event) : NULL;
 	if (object == NULL) {
 		queue_lost(self, event);
 		return -1;
@@ -154,80 +141,83 @@ PyObject *queue_pop(Connection *self)
 	return object;
 }
 
-// gather moves the parts at the front of the queue, so that it is not full of them: 1
-// when the message is complete, -1 with an exception.
-static int gather(Connection *self)
+// gather adds a part, which it steals, to those of a message that is not complete for recv:
+// 1 when it is now, -1 with an exception.
+static int gather(Connection *self, PyObject *part)
 {
-	if (self->parts == NULL && (self->parts = PyList_New(0)) == NULL) {
-		return -1;
+	bool fin = PyTuple_GetItem(part, 1) == Py_True;
+	if (self->parts == NULL) {
+		self->parts = PyList_New(0);
 	}
-	while (self->count > 0) {
-		Message *message = &self->ring[self->head];
-		bool last = message->part == PART_LAST;
-		self->parts_kind = message->kind;
-		PyObject *part = queue_pop(self);
-		int result = part != NULL ? PyList_Append(self->parts, part) : -1;
-		Py_XDECREF(part);
-		if (result < 0 || last) {
-			return result < 0 ? -1 : 1;
-		}
-	}
-	return 0;
+	int result = self->parts != NULL ? PyList_Append(self->parts, part) : -1;
+	Py_DECREF(part);
+	return result < 0 ? -1 : fin;
 }
 
 // whole makes a message of the parts that were gathered.
 static PyObject *whole(Connection *self)
 {
 	PyObject *parts = self->parts;
-	self->parts = NULL;
+	Py_ssize_t n = PyList_Size(parts);
+	bool text = PyTuple_GetItem(PyList_GetItem(parts, 0), 2) == Py_True;
 	PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
-	PyObject *joined = empty != NULL ? PyObject_CallMethod(empty, "join", "O", parts) : NULL;
-	Py_XDECREF(empty);
+	PyObject *joined = NULL;
+	self->parts = NULL;
+	for (Py_ssize_t i = 0; i < n; i++) {
+		PyObject *data = Py_NewRef(PyTuple_GetItem(PyList_GetItem(parts, i), 0));
+		PyList_SetItem(parts, i, data);
+	}
+	if (empty != NULL) {
+		joined = PyObject_CallMethod(empty, "join", "O", parts);
+		Py_DECREF(empty);
+	}
 	Py_DECREF(parts);
-	if (joined != NULL && self->parts_kind == AIOWS_TEXT && !self->text_as_bytes) {
-		PyObject *text = PyUnicode_FromEncodedObject(joined, "utf-8", NULL);
+	if (joined != NULL && text && !self->text_as_bytes) {
+		PyObject *decoded = PyUnicode_FromEncodedObject(joined, "utf-8", NULL);
 		Py_DECREF(joined);
-		return text;
+		return decoded;
 	}
 	return joined;
 }
 
 PyObject *message_next(Connection *self)
 {
-	if (self->count == 0) {
-		return NULL;
+	while (self->count > 0) {
+		PyObject *object = queue_pop(self);
+		if (object == NULL || !PyTuple_CheckExact(object)) {
+			return object;
+		}
+		int result = gather(self, object); // so that the queue is not full of parts
+		if (result != 0) {
+			return result > 0 ? whole(self) : NULL;
+		}
 	}
-	if (self->ring[self->head].part == PART_NONE) {
-		return queue_pop(self);
-	}
-	return gather(self) > 0 ? whole(self) : NULL;
+	return NULL;
 }
 
 PyObject *part_next(Connection *self)
 {
-	bool fin = false, text;
-	PyObject *data;
+	PyObject *part;
 	if (self->parts != NULL) { // a recv was cancelled
-		text = self->parts_kind == AIOWS_TEXT;
-		data = Py_XNewRef(PyList_GetItem(self->parts, 0));
-		if (data == NULL || PyList_SetSlice(self->parts, 0, 1, NULL) < 0) {
-			Py_XDECREF(data);
+		part = Py_NewRef(PyList_GetItem(self->parts, 0));
+		if (PyList_SetSlice(self->parts, 0, 1, NULL) < 0) {
+			Py_DECREF(part);
 			return NULL;
 		}
 		if (PyList_Size(self->parts) == 0) {
 			Py_CLEAR(self->parts);
 		}
 	} else {
-		const Message *message = &self->ring[self->head];
-		text = message->kind == AIOWS_TEXT;
-		fin = message->part != PART_MORE;
-		data = queue_pop(self);
-		if (data == NULL) {
-			return NULL;
-		}
+		part = queue_pop(self);
 	}
-	self->streaming = !fin;
-	return Py_BuildValue("(NOO)", data, fin ? Py_True : Py_False, text ? Py_True : Py_False);
+	if (part != NULL && !PyTuple_CheckExact(part)) {
+		part = Py_BuildValue("(NOO)", part, Py_True,
+		                     PyUnicode_Check(part) ? Py_True : Py_False);
+	}
+	if (part != NULL) {
+		self->streaming = PyTuple_GetItem(part, 1) != Py_True;
+	}
+	return part;
 }
 
 PyObject *message_of(const aiows_event *event, bool as_bytes)
@@ -239,11 +229,20 @@ PyObject *message_of(const aiows_event *event, bool as_bytes)
 	return PyBytes_FromStringAndSize(data, (Py_ssize_t)event->len);
 }
 
-// message_new returns the str or bytes of an event: bytes of a part of any kind, as it may
-// end inside a character.
-PyObject *message_new(Connection *self, const aiows_event *event, int part)
+// message_new returns the str or bytes of an event; of a part a tuple of bytes, as it may end
+// inside a character, whether it is the last, and whether it is text. It is called once for
+// each event, in order.
+PyObject *message_new(Connection *self, const aiows_event *event)
 {
-	return message_of(event, part != PART_NONE || self->text_as_bytes);
+	bool fin = (event->flags & AIOWS_EVF_FIN) != 0;
+	if (fin && !self->parted) {
+		return message_of(event, self->text_as_bytes);
+	}
+	self->parted = !fin;
+	PyObject *data = message_of(event, true);
+	return data == NULL ? NULL
+	                    : Py_BuildValue("(NOO)", data, fin ? Py_True : Py_False,
+	                                    event->kind == AIOWS_TEXT ? Py_True : Py_False);
 }
 
 PyObject *message_decode(PyObject *message, int decode)

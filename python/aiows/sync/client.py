@@ -161,7 +161,8 @@ class reconnect(Connector):
                 connection._open(uri, tls=tls, **options)
             except _core.Error as error:
                 info = None if connection._closed is None else connection._describe()
-                raise open_error(error, uri, info, all_errors=self._target.all_errors) from None
+                exception = open_error(error, uri, info, all_errors=self._target.all_errors)
+                raise exception from exception.__cause__
         return connection
 
 

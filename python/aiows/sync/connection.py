@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -409,20 +410,22 @@ class Connection(Description, _core.BlockingConnection):
                 "message must be str, bytes-like or an iterable of them, "
                 f"got {type(message).__name__}"
             )
+        remaining = iter(message)
+        try:
+            first = next(remaining)
+        except StopIteration:
+            return
         if not self._fragmenting.acquire(blocking=False):
             raise ConcurrencyError("another thread is sending an iterable")
-        started = False
         try:
-            for kind, part in _parts(message, text):
+            for kind, part in _parts(itertools.chain((first,), remaining), text):
                 self._send_fragment(kind, False, part)
-                started = True
-            if started:
-                self._send_fragment(kind, True, b"")
+            self._send_fragment(kind, True, b"")
         except ConnectionClosed:
             raise
         except BaseException:
-            if started:
-                self._close(CloseCode.INTERNAL_ERROR, "error in fragmented message")
+            # Also when the first part is the wrong one, as the asyncio client does.
+            self._close(CloseCode.INTERNAL_ERROR, "the iterable of a message failed")
             raise
         finally:
             self._fragmenting.release()

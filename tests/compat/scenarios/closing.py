@@ -215,6 +215,65 @@ async def send_while_closing(run: Run) -> None:
     run.note("state", ws.state)
 
 
+@scenario("recv ping pong send", flavors=ASYNCIO)
+async def every_method_while_closing(run: Run) -> None:
+    """What is called between our Close and the peer's waits for the end; messages still come."""
+    answer = asyncio.Event()
+
+    async def script(session: Session) -> None:
+        session.write(session.upgrade())
+        await session.read()
+        session.frame(TEXT, "on its way")
+        await answer.wait()
+        session.close(1000, "bye")
+        session.end()
+        await session.rest()
+
+    ws = await run.open(script)
+    closing = asyncio.create_task(ws.close(1000))
+    await asyncio.sleep(0.02)
+    await run.outcome("recv", ws.recv())
+    calls = {
+        "recv": ws.recv(),
+        "send": ws.send("x"),
+        "ping": ws.ping(),
+        "pong": ws.pong(),
+        "close": ws.close(4000),
+    }
+    tasks = {name: asyncio.create_task(call) for name, call in calls.items()}
+    await asyncio.sleep(0.02)
+    run.note("waiting", ws.state)
+    answer.set()
+    for name, task in tasks.items():
+        await run.outcome(name, task)
+    await closing
+    run.note("end", (ws.state, ws.close_code, ws.close_reason))
+
+
+@scenario("recv", flavors=ASYNCIO)
+async def cancelled_while_closing(run: Run) -> None:
+    answer = asyncio.Event()
+
+    async def script(session: Session) -> None:
+        session.write(session.upgrade())
+        await session.read()
+        await answer.wait()
+        session.close(1000)
+        session.end()
+        await session.rest()
+
+    ws = await run.open(script)
+    closing = asyncio.create_task(ws.close())
+    receiving = asyncio.create_task(ws.recv())
+    await asyncio.sleep(0.02)
+    receiving.cancel()
+    await asyncio.gather(receiving, return_exceptions=True)
+    run.note("cancelled", receiving.cancelled())
+    answer.set()
+    await closing
+    await run.outcome("recv", ws.recv())
+
+
 @scenario("__aenter__ __aexit__", flavors=ASYNCIO)
 async def the_context_closes(run: Run) -> None:
     await leave(run)

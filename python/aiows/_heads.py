@@ -1,0 +1,25 @@
+"""The lines of HTTP heads in logs, for what the core does not log: requests that are refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ._options import LoggerLike
+
+_SECRET = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+_hide_user = re.compile(r"(?<=://)[^/?#\s]*@").sub
+_MOST = 512  # characters of a line
+
+
+def log_head(logger: LoggerLike, arrow: str, start: str, fields: Iterable[tuple[str, str]]) -> None:
+    """Log a head at DEBUG, a line each, without credentials, cookies and user of URIs."""
+    lines = [start]
+    for name, value in fields:
+        lines.append(f"{name}: {'***' if name.lower() in _SECRET else value}")
+    for line in lines:
+        shown = _hide_user("***@", line)
+        if len(shown) > _MOST:
+            shown = shown[:_MOST] + "..."
+        # No line feed of a peer's may end a line of the log.
+        logger.debug("%s %s", arrow, shown.encode("unicode_escape").decode())
