@@ -273,8 +273,11 @@ static PyObject *ready(PyObject *op, PyObject *unused)
 PyDoc_STRVAR(connect_doc,
              "connect($self, conn, uri, /, *, port=..., host=..., tls=..., server_name=...,\n"
              "        open_timeout_ms=..., origin=..., user_agent=..., subprotocols=...,\n"
-             "        headers=..., raw_lines=..., auto_pong=..., auto_close=...,\n"
-             "        compression=..., deflate=..., close_timeout_ms=...,\n"
+             "        headers=..., raw_lines=..., fd=..., family=..., unix_path=...,\n"
+             "        local_address=..., local_port=..., interleave=...,\n"
+             "        happy_eyeballs_delay_ms=..., tls_handshake_timeout_ms=...,\n"
+             "        tls_shutdown_timeout_ms=..., max_redirects=..., auto_pong=...,\n"
+             "        auto_close=..., compression=..., deflate=..., close_timeout_ms=...,\n"
              "        ping_interval_ms=..., ping_timeout_ms=..., max_message_size=...,\n"
              "        write_high=..., write_low=..., max_fragments=...,\n"
              "        log_frames=..., max_fragment_size=..., stream=...)\n--\n\n"
