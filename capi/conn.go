@@ -203,6 +203,23 @@ func go_buffered(h C.uintptr_t, out *C.size_t) (rc C.int32_t) {
 	return C.AIOWS_OK
 }
 
+//export go_attach_redirect
+func go_attach_redirect(h C.uintptr_t, userData C.uint64_t, out *C.uintptr_t, e *C.aiows_error) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := connections.lookup(h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	ws, err := c.ws.AttachRedirect(uint64(userData))
+	if err != nil {
+		return explain(e, err)
+	}
+	if *out = c.loop.newConn(ws); *out == 0 {
+		return C.AIOWS_ERR_HANDLE
+	}
+	return C.AIOWS_OK
+}
+
 //export go_feed
 func go_feed(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 	defer guard(&rc)

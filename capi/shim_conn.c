@@ -169,6 +169,23 @@ int32_t aiows_buffered(aiows_conn *conn, size_t *bytes_out)
 
 // ---------------------------------------------------------------- own I/O
 
+int32_t aiows_attach_redirect(aiows_conn *conn, uint64_t user_data, aiows_conn **conn_out,
+                              aiows_error *err)
+{
+	aiows_error e = { .size = sizeof e };
+	uintptr_t next = 0;
+	if (conn_out != NULL)
+		*conn_out = NULL;
+	int32_t rc = gate_check();
+	if (rc == AIOWS_OK && conn_out == NULL)
+		rc = error_set(&e, AIOWS_ERR_ARGUMENT, "conn_out is NULL");
+	if (rc == AIOWS_OK)
+		rc = go_attach_redirect(HANDLE(conn), user_data, &next, &e);
+	if (rc == AIOWS_OK)
+		*conn_out = (aiows_conn *)next;
+	return error_give(err, &e, rc);
+}
+
 int32_t aiows_feed(aiows_conn *conn, const void *data, size_t len)
 {
 	ENTER();

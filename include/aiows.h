@@ -743,14 +743,26 @@ AIOWS_API int32_t aiows_conn_free(aiows_conn *conn);
 // may be wss, since whoever carries the bytes may encrypt them. options is as for
 // aiows_connect, without the fields that say where and how to connect: AIOWS_ERR_ARGUMENT for
 // host, port, fd, unix_path, local addresses, family, proxies, TLS contexts and server names;
-// numbers for them (interleave, happy_eyeballs_delay_ms, TLS timeouts) mean nothing. open_timeout_ms runs from this call to the 101, close_timeout_ms
-// and the keepalive as ever. aiows_conn_info has no addresses and no TLS version. Redirects
-// are not followed: FAILED comes with AIOWS_ERR_STATUS and the answer's fields.
+// numbers for them (interleave, happy_eyeballs_delay_ms, TLS timeouts) mean nothing.
+// open_timeout_ms runs from this call to the 101, close_timeout_ms and the keepalive as ever.
+// aiows_conn_info has no addresses and no TLS version. After a redirect FAILED comes with
+// AIOWS_ERR_STATUS, and aiows_attach_redirect goes on.
 //
 // Returns as aiows_connect does.
 AIOWS_API int32_t aiows_attach(aiows_loop *loop, const char *uri,
                                const aiows_connect_options *options, uint64_t user_data,
                                aiows_conn **conn_out, aiows_error *err);
+
+// aiows_attach_redirect starts another attached connection, to where conn was redirected:
+// it follows FAILED with AIOWS_ERR_STATUS, at most once, before aiows_conn_free. The URI of
+// *conn_out in aiows_conn_info says where the program has to connect. Options are those of
+// conn with what is left of max_redirects and of open_timeout_ms; what does not go to another
+// origin is left out, as aiows_connect says. A redirect that it would not follow has failed
+// conn by AIOWS_ERR_HANDSHAKE or AIOWS_ERR_URI instead.
+//
+// Returns 0, or AIOWS_ERR_STATE: conn was not redirected, or max_redirects is 0.
+AIOWS_API int32_t aiows_attach_redirect(aiows_conn *conn, uint64_t user_data, aiows_conn **conn_out,
+                                        aiows_error *err);
 
 // aiows_feed takes len bytes that the peer sent, all of them or none. They are copied, and
 // read by the next aiows_poll. Bytes that wait to be told, since the program paused the

@@ -402,10 +402,52 @@ func (c *Conn) readAnswer(data []byte, err error, now int64) {
 }
 
 // refused fails the opening over an answer other than 101, with as much of its body as came.
+// Where that is a redirect, AttachRedirect may follow it.
 func (c *Conn) refused(now int64) {
-	h := c.opened.answered
-	h.body = c.opened.body.Bytes()
+	o := &c.opened
+	h := o.answered
+	h.body = o.body.Bytes()
+	if o.options.follows(h.response) {
+		if h.err = o.redirect(h.response, now); h.err != nil {
+			if h.err.Code == CodeURI {
+				h.uri, h.target, h.request = dial.Redact(h.response.Header.Get("Location")), o.uri.Target, o.request
+			}
+			c.adopt(h, now)
+			return
+		}
+	}
 	c.notOpened(h, &handshake.StatusError{Response: h.response}, now)
+}
+
+// redirect notes where r leads, by the rules for connections that the core dials.
+func (o *opening) redirect(r *handshake.Response, now int64) *Error {
+	if o.followed == o.options.MaxRedirects {
+		return tooManyRedirects(o.followed, r)
+	}
+	next, err := o.redirected(r.Header.Get("Location"))
+	if err != nil {
+		err.HTTPStatus = r.Status
+		return err
+	}
+	next.followed = o.followed + 1
+	if o.deadline != 0 { // one limit for all of them
+		next.options.OpenTimeout = time.Duration(max(o.deadline-now, int64(time.Millisecond)))
+	}
+	o.next = next
+	return nil
+}
+
+// AttachRedirect prepares an attached connection to where c, which failed with CodeStatus,
+// was redirected. CodeState: c was not, has not failed yet, or MaxRedirects is 0.
+func (c *Conn) AttachRedirect(userData uint64) (*Conn, error) {
+	c.loop.mu.Lock()
+	next := c.opened.next
+	c.opened.next = nil
+	c.loop.mu.Unlock()
+	if next == nil || c.attached == nil {
+		return nil, CodeState
+	}
+	return c.loop.client(next, userData, true)
 }
 
 func (c *Conn) notOpened(h *handover, err error, now int64) {

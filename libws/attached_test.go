@@ -761,3 +761,60 @@ func TestAttachedThreads(t *testing.T) {
 		t.Fatalf("wrote %d messages, %v", len(r.lines), r.fail)
 	}
 }
+
+// TestAttachedRedirects: AttachRedirect follows by the rules of connections with a socket.
+func TestAttachedRedirects(t *testing.T) {
+	h := newHost(t)
+	redirect := func(to string) []byte {
+		return []byte("HTTP/1.1 302 Found\r\nLocation: " + to + "\r\nContent-Length: 0\r\n\r\n")
+	}
+	first := h.attach(func(o *ConnectOptions) { o.MaxRedirects, o.URI = 2, "wss://user:pw@example.com/a/b" })
+	h.feedAll(first, redirect("c?d"))
+	h.notOpen(first, CodeStatus)
+	c, err := first.AttachRedirect(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.AttachRedirect(20); err != CodeState {
+		t.Errorf("a second time: %v", err)
+	}
+	c.SetHandle(1)
+	c.Start()
+	request := h.drainAll(c)
+	if !bytes.HasPrefix(request, []byte("GET /a/c?d HTTP/1.1\r\n")) || !bytes.Contains(request, []byte("\r\nAuthorization: Basic ")) {
+		t.Errorf("request %q", request)
+	}
+	if left := c.opened.options.OpenTimeout; left <= 0 || left > hang {
+		t.Errorf("%v are left", left)
+	}
+	h.feedAll(c, redirect("https://other.example/"))
+	h.notOpen(c, CodeStatus)
+	last, err := c.AttachRedirect(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.SetHandle(1)
+	last.Start()
+	if request := h.drainAll(last); bytes.Contains(request, []byte("Authorization")) || last.Info().URI != "wss://other.example/" {
+		t.Errorf("request %q to %s", request, last.Info().URI)
+	}
+	h.feedAll(last, redirect("/"))
+	if e := h.notOpen(last, CodeHandshake); !strings.HasPrefix(e.Text, "more than 2 redirects") || e.HTTPStatus != 302 {
+		t.Errorf("error %+v", e)
+	}
+
+	for to, want := range map[string]Code{"ws://example.com/": CodeHandshake, "ftp://x/": CodeURI} {
+		c := h.attach(func(o *ConnectOptions) { o.MaxRedirects = 1 })
+		h.feedAll(c, redirect(to))
+		h.notOpen(c, want)
+		if _, err := c.AttachRedirect(0); err != CodeState {
+			t.Errorf("after %s: %v", to, err)
+		}
+	}
+	c = h.attach(nil)
+	h.feedAll(c, redirect("/"))
+	h.notOpen(c, CodeStatus)
+	if _, err := c.AttachRedirect(0); err != CodeState {
+		t.Errorf("without redirects: %v", err)
+	}
+}

@@ -39,7 +39,9 @@ type opening struct {
 	// A client whose bytes the host carries does its handshake in the reactor.
 	answered *handover // an answer other than 101, whose body arrives
 	body     *dial.Body
-	late     bool // the deadline passed while something was there to be read
+	late     bool     // the deadline passed while something was there to be read
+	followed int      // redirects on the way here
+	next     *opening // where the answer leads
 }
 
 // leave takes a server connection out of its listener's count.
@@ -121,10 +123,18 @@ func (l *Loop) newClient(o *ConnectOptions, userData uint64, attached bool) (*Co
 			return nil, err
 		}
 	}
+	options := *o
+	return l.client(&opening{
+		options: &options, socket: socket, uri: uri, proxy: proxy, request: built, offers: o.Conn.offered(offers, built),
+	}, userData, attached)
+}
+
+// client makes the connection of what was checked.
+func (l *Loop) client(op *opening, userData uint64, attached bool) (*Conn, error) {
+	o, socket, uri, proxy, built := op.options, op.socket, op.uri, op.proxy, op.request
 	c := newConn(l, wire.Client, o.Conn)
 	c.userData.Store(userData)
-	options := *o
-	c.opened = opening{options: &options, socket: socket, uri: uri, proxy: proxy, request: built, offers: o.Conn.offered(offers, built)}
+	c.opened = *op
 	c.ending.tlsTimeout = o.TLSShutdownTimeout
 	c.info.request, c.info.uri, c.info.target = built, uri.Raw, uri.Target
 	if proxy != nil {

@@ -64,8 +64,7 @@ func open(ctx context.Context, o *opening) *handover {
 			return h
 		}
 		if followed == o.options.MaxRedirects {
-			h.err = &Error{Code: CodeHandshake, HTTPStatus: h.response.Status}
-			h.err.Text = fmt.Sprintf("more than %d redirects, the last one to %s", followed, shownURI(location))
+			h.err = tooManyRedirects(followed, h.response)
 			return h
 		}
 		next, err := o.redirected(location)
@@ -82,6 +81,11 @@ func open(ctx context.Context, o *opening) *handover {
 		}
 		o = next
 	}
+}
+
+func tooManyRedirects(followed int, r *handshake.Response) *Error {
+	text := fmt.Sprintf("more than %d redirects, the last one to %s", followed, shownURI(r.Header.Get("Location")))
+	return &Error{Code: CodeHandshake, HTTPStatus: r.Status, Text: text}
 }
 
 // redirected is the opening that location asks for in place of o.

@@ -8,21 +8,25 @@ TLS uses it, and the core is attached to what comes out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from . import _core, _loop
+from ._errors import open_error
 from ._targets import HAPPY_EYEBALLS_DELAY
+from .exceptions import InvalidStatus, ProxyError
 from .proxy import _authority
 
 if TYPE_CHECKING:
-    from .client import ClientConnection
+    from .client import ClientConnection, connect
 
-__all__ = ["Carrier", "Dialer"]
+__all__ = ["Carrier", "connect_attached"]
 
 # How much is given to the transport at a time.
 _PIECE = 64 * 1024
@@ -39,15 +43,27 @@ class Carrier(asyncio.Protocol):
     It reads no more while the core holds too much, and drains no more while the
     transport does. It belongs to the thread of the loop.
 
+    Args:
+        connection: Whose bytes they are.
+        follow: Makes the connection to where this one was redirected, or raises Error.
+
     Attributes:
+        next: What follow made, None before that.
         local_address: As the transport tells it, None before it is connected.
         remote_address: The same of the other side.
         description: What is known of TLS, by the names that the core's info has.
 
     """
 
-    def __init__(self, connection: ClientConnection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        connection: ClientConnection,
+        loop: asyncio.AbstractEventLoop,
+        follow: Callable[[], ClientConnection],
+    ) -> None:
         self._connection = connection
+        self._follow: Callable[[], ClientConnection] | None = follow
+        self.next: ClientConnection | None = None
         self._loop = loop
         self._ready = connection._driver.core.ready
         # As the reader callback of the core has one: nothing leaks into other tasks.
@@ -56,6 +72,7 @@ class Carrier(asyncio.Protocol):
         self._full = False
         self._paused = False
         self._ended = False  # the connection has
+        self._serving = False
         self._peer_left = False
         self._lost: asyncio.Future[None] | None = None
         self._guard: asyncio.TimerHandle | None = None
@@ -146,6 +163,13 @@ class Carrier(asyncio.Protocol):
             self._ended = True
             self._leave()
 
+    def failed(self, error: _core.Error) -> None:
+        """Follow a redirect: now, since the core's loop ends with its last connection."""
+        follow, self._follow = self._follow, None  # it refers back
+        if error.code == _core.ERRORS["STATUS"] and follow is not None:
+            with contextlib.suppress(_core.Error):
+                self.next = follow()
+
     def abort(self) -> None:
         """Close the transport at once."""
         self._ended = True
@@ -165,9 +189,15 @@ class Carrier(asyncio.Protocol):
     def _serve(self) -> None:
         # What waits for the message runs now, as it would if the core had a socket; what
         # it sends goes out with it. Inside the reader callback this does nothing.
-        if not self._ended:
+        # The transport may call in from inside a call of its own.
+        if self._ended or self._serving:
+            return
+        self._serving = True
+        try:
             self._context.run(self._ready)
-            self.pump()
+        finally:
+            self._serving = False
+        self.pump()
 
 
 def _tls_description(secure: Any) -> dict[str, Any]:
@@ -222,6 +252,7 @@ class Dialer:
         self._port = take("port", None)
         fd = take("fd", None)
         self._sock = None if fd is None else socket.socket(fileno=os.dup(fd))
+        self._given_sock = fd is not None
         self._options: dict[str, Any] = {"family": _FAMILIES[take("family", None) or 0]}
         local = take("local_address", None), take("local_port", None)
         if local != (None, None):
@@ -231,12 +262,26 @@ class Dialer:
         self._racing = {"happy_eyeballs_delay": delay, "interleave": interleave}
         self._usual = delay == HAPPY_EYEBALLS_DELAY and interleave == 1
         self._all_errors: dict[str, Any] = {"all_errors": True} if all_errors else {}
-        take("max_redirects", None)
 
-    def carrier(self, connection: ClientConnection) -> Carrier:
-        """Return what will carry the bytes of connection."""
-        self._carrier = Carrier(connection, asyncio.get_running_loop())
-        return self._carrier
+    def carry(self, carrier: Carrier) -> None:
+        """Have carrier be the protocol of what is connected next."""
+        self._carrier = carrier
+
+    def redirected(self, uri: str, new: str, proxy: str | None) -> None:
+        """Go by proxy next. Raises ValueError when new must not take the place of uri."""
+        self._proxy = proxy
+        shown = f"redirect to {new!r}"
+        if self._given_sock:
+            raise ValueError(f"{shown}, which cannot be followed over a given socket")
+        if _authority(uri) == _authority(new):
+            return
+        if self._path is not None:
+            what = "over a Unix socket"
+        elif self._host is not None or self._port is not None:
+            what = "with a host or port given"
+        else:
+            return
+        raise ValueError(f"{shown}, another origin, which cannot be followed {what}")
 
     def close(self) -> None:
         """Give up what was not used."""
@@ -273,8 +318,6 @@ class Dialer:
             await self._carrier.wait_lost()
             await asyncio.sleep(0)  # in which a transport that never was closes its socket
             raise
-        finally:
-            self.close()
 
     async def _dial(self, uri: str) -> None:
         loop = asyncio.get_running_loop()
@@ -331,3 +374,82 @@ class Dialer:
 
     def _factory(self) -> Carrier:
         return self._carrier
+
+
+async def connect_attached(connector: connect, uri: str) -> ClientConnection:
+    """Open a connection as connector says, with the plain context that its ssl is."""
+    with connector._target.taken() as taken:
+        options = connector._core_options(uri) | taken
+        proxied = any(name.startswith("proxy") for name in options)
+        dialer = Dialer(
+            connector._ssl,
+            {name: v for name, v in options.items() if not name.startswith("proxy")},
+            all_errors=connector._target.all_errors,
+            proxy=connector._proxy.url(uri) if proxied else None,
+            proxy_tls=connector._proxy.asyncio_tls() if proxied else {},
+        )
+    try:
+        connection = _start(connector, _loop.current(), dialer, uri, None)
+        while True:
+            carrier = connection._carrier
+            opened = connection._opened
+            assert carrier is not None and opened is not None
+            dialer.carry(carrier)
+            try:
+                await dialer.open(uri, opened)
+            except BaseException as error:
+                connection._abort()
+                following, carrier.next = carrier.next, None
+                if following is None and isinstance(error, ProxyError):
+                    raise connection._own_exception(error) from None
+                if following is None:
+                    raise
+                try:
+                    if not isinstance(error, InvalidStatus):
+                        raise
+                    new = following._uri = following.info()["uri"]
+                    dialer.redirected(uri, new, connector._proxy.url(new) if proxied else None)
+                except BaseException as reason:
+                    following._opened = None
+                    following._abort()
+                    if reason is error:
+                        raise
+                    raise reason from error
+                connection, uri = following, new
+            else:
+                return connection
+            finally:
+                if connection._opened is opened:
+                    connection._opened = None
+    finally:
+        dialer.close()
+
+
+def _start(
+    connector: connect,
+    driver: _loop.Driver,
+    dialer: Dialer,
+    uri: str,
+    redirected: ClientConnection | None,
+) -> ClientConnection:
+    def follow() -> ClientConnection:
+        return _start(connector, driver, dialer, uri, connection)
+
+    try:
+        connection = connector._new_connection(driver)
+        connection._uri, connection._target = uri, connector._target
+        connection._opened = driver.loop.create_future()
+        connection._carrier = Carrier(connection, driver.loop, follow)
+        if redirected is not None:
+            driver.core.attach_redirect(connection, redirected)
+        else:
+            try:
+                driver.core.attach(connection, uri, stream=connection._unbounded, **dialer.core)
+            except _core.Error as error:
+                raise open_error(error, uri, None) from None
+    except BaseException:
+        if redirected is None:
+            driver.release()
+        raise
+    connection._register()
+    return connection

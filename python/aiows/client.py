@@ -14,10 +14,9 @@ from ._reconnect import Attempts, backoff, process_exception, run_on_open, try_e
 from ._targets import PathLike, Target, path_address
 from .close_codes import CloseCode
 from .connection import Connection
-from .exceptions import ProxyError
 
 if TYPE_CHECKING:
-    from ._attached import Carrier, Dialer
+    from ._attached import Carrier
 
 __all__ = [
     "USER_AGENT",
@@ -92,6 +91,11 @@ class ClientConnection(Connection):
         if self._carrier is not None:
             self._carrier.resume()
 
+    def _on_failed(self, error: _core.Error) -> None:
+        if self._carrier is not None:
+            self._carrier.failed(error)
+        super()._on_failed(error)
+
     def _end(self) -> None:
         super()._end()
         if self._carrier is not None:
@@ -144,7 +148,7 @@ class connect(Connector):
             authorities; aiows.SSLContext says otherwise. Any other
             ssl.SSLContext is used by Python's own TLS, over which the core's
             bytes go: slower, and with every setting that it has. Exceptions are
-            those of ssl then; proxies are refused, redirects not followed.
+            those of ssl then, and proxies are refused.
         server_hostname: Name for TLS instead of the URI's host.
         proxy_ssl: For an https:// proxy, as ssl is for the server.
         proxy_server_hostname: Name for TLS instead of an https:// proxy's host.
@@ -213,8 +217,7 @@ class connect(Connector):
 
     Redirects (status 300, 301, 302, 303, 307, 308 with a Location) are followed
     within open_timeout. A Location may be relative, or begin with http for ws and
-    https for wss. With a plain ssl.SSLContext they raise InvalidStatus instead.
-    Credentials of the URI and the header fields Authorization, Cookie,
+    https for wss. Credentials of the URI and the header fields Authorization, Cookie,
     Proxy-Authorization and Host do not go to another scheme, host or port.
 
     Raises:
@@ -307,59 +310,32 @@ class connect(Connector):
             text_as_bytes=self._text_as_bytes,
         )
 
-    def _dialer(self, uri: str, options: dict[str, Any]) -> Dialer | None:
-        if not self._plain:
-            return None
-        from . import _attached
-
-        proxied = any(name.startswith("proxy") for name in options)
-        options = {name: v for name, v in options.items() if not name.startswith("proxy")}
-        return _attached.Dialer(
-            self._ssl,
-            options,
-            all_errors=self._target.all_errors,
-            proxy=self._proxy.url(uri) if proxied else None,
-            proxy_tls=self._proxy.asyncio_tls() if proxied else {},
-        )
-
     async def _connect(self, uri: str) -> ClientConnection:
+        if self._plain:
+            from ._attached import connect_attached
+
+            return await connect_attached(self, uri)
         with self._target.taken() as taken:
             driver = _loop.current()
-            dialer: Dialer | None = None
             try:
                 options = self._core_options(uri) | taken
-                dialer = self._dialer(uri, options)
-                tls = self._tls() if dialer is None else None
+                tls = self._tls()
                 connection = self._new_connection(driver)
                 connection._uri, connection._target = uri, self._target
                 connection._opened = opened = driver.loop.create_future()
                 try:
-                    if dialer is None:
-                        driver.core.connect(
-                            connection, uri, tls=tls, stream=connection._unbounded, **options
-                        )
-                    else:
-                        connection._carrier = dialer.carrier(connection)
-                        driver.core.attach(
-                            connection, uri, stream=connection._unbounded, **dialer.core
-                        )
+                    driver.core.connect(
+                        connection, uri, tls=tls, stream=connection._unbounded, **options
+                    )
                 except _core.Error as error:
                     raise open_error(error, uri, None) from None
             except BaseException:
-                if dialer is not None:
-                    dialer.close()
                 driver.release()
                 raise
         connection._register()
         try:
-            if dialer is None:
-                await opened
-            else:
-                await dialer.open(uri, opened)
-        except ProxyError as error:
-            connection._abort()
-            raise connection._own_exception(error) from None
-        except BaseException:
+            await opened
+        except (asyncio.CancelledError, GeneratorExit):
             connection._abort()
             raise
         finally:

@@ -309,6 +309,45 @@ static void holds_back(void)
 	finish(loop);
 }
 
+static void redirects_lead_on(void)
+{
+	static const char answer[] = "HTTP/1.1 307 Go\r\nLocation: wss://other.example/x\r\n"
+				     "Content-Length: 0\r\n\r\n";
+	loop = begin();
+	aiows_header secret = { "Cookie", "a=b" };
+	aiows_connect_options o;
+	aiows_connect_options_init(&o, sizeof o);
+	o.headers = &secret;
+	o.n_headers = 1;
+	attach_over(-1, &o);
+	aiows_conn *next = conn;
+	CHECK_RC(aiows_attach_redirect(conn, 0, &next, NULL), AIOWS_ERR_STATE);
+	CHECK(next == NULL);
+	CHECK_RC(aiows_feed(conn, answer, strlen(answer)), AIOWS_OK);
+	aiows_event event;
+	do {
+		event = wait_any(loop);
+	} while (event.type == AIOWS_EV_OUTPUT);
+	CHECK_INT(event.code, AIOWS_ERR_STATUS);
+	CHECK_RC(aiows_attach_redirect(conn, 9, NULL, NULL), AIOWS_ERR_ARGUMENT);
+	CHECK_RC(aiows_attach_redirect(conn, 9, &next, NULL), AIOWS_OK);
+	CHECK_RC(aiows_conn_free(conn), AIOWS_OK);
+	conn = next;
+	CHECK_RC(aiows_attach_redirect(conn, 9, &next, NULL), AIOWS_ERR_STATE);
+	event = wait_event(loop, AIOWS_EV_OUTPUT);
+	CHECK_INT(event.user_data, 9);
+	aiows_conn_info_t info = { .size = sizeof info };
+	CHECK_RC(aiows_conn_info(conn, &info), AIOWS_OK);
+	CHECK_TEXT(info.uri, "wss://other.example/x");
+	char request[1000] = "";
+	size_t n;
+	CHECK_RC(aiows_drain(conn, request, sizeof request - 1, &n), AIOWS_OK);
+	CHECK(strstr(request, "GET /x HTTP/1.1\r\nHost: other.example\r\n") == request);
+	CHECK(strstr(request, "Cookie") == NULL);
+	CHECK_RC(aiows_conn_free(conn), AIOWS_OK);
+	finish(loop);
+}
+
 static void says_what_it_cannot(void)
 {
 	loop = begin();
@@ -332,6 +371,7 @@ static void says_what_it_cannot(void)
 	X(garbage_ends_it)                                                                         \
 	X(frees_with_bytes_in_flight)                                                              \
 	X(holds_back)                                                                              \
+	X(redirects_lead_on)                                                                       \
 	X(says_what_it_cannot)
 
 HARNESS_MAIN(TESTS)

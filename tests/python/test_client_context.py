@@ -24,7 +24,7 @@ from websockets.utils import accept_key
 
 import aiows
 from aiows import AioWebSocket, connect, unix_connect
-from aiows.exceptions import ConnectionClosedError, InvalidStatus
+from aiows.exceptions import ConnectionClosedError, InvalidStatus, SecurityError
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -417,3 +417,49 @@ async def test_the_peer_breaks_off(certificates: Certificates) -> None:
                 await ws.recv()
             assert caught.value.rcvd is not None and caught.value.sent is not None
             assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4000, "go")
+
+
+async def test_redirects(certificates: Certificates) -> None:
+    """By the rules of redirects with TLS in the core; open_timeout is one for all."""
+    context = client_context(certificates)
+    seen: list[Any] = []
+    target = ""
+
+    def send_on(connection: Any, request: Any) -> Any:
+        seen.append((request.path, request.headers.get("Authorization")))
+        if request.path == "/end":
+            return None
+        response = connection.respond(302, "on")
+        place = {"/a": "b", "/b": "/end", "/other": target, "/loop": "/loop", "/low": "ws://x/"}
+        response.headers["Location"] = place[request.path]
+        return response
+
+    handle = server_context(certificates)
+    async with (
+        serving(echo, handle, process_request=send_on) as second,
+        serving(echo, handle, process_request=send_on) as first,
+    ):
+        target = f"https://localhost:{second}/end"
+        base = f"wss://me:pw@localhost:{first}"
+        async with connect(f"{base}/a", ssl=context) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+            assert ws.uri == f"wss://localhost:{first}/end"
+        assert [path for path, secret in seen if secret] == ["/a", "/b", "/end"]
+        async with connect(f"{base}/other", ssl=context) as ws:
+            assert ws.remote_address[1] == second
+        assert seen[-1] == ("/end", None)
+        with pytest.raises(SecurityError, match="more than 2 redirects"):
+            await connect(f"{base}/loop", ssl=context, max_redirects=2)
+        with pytest.raises(SecurityError, match="not secure"):
+            await connect(f"{base}/low", ssl=context)
+        with pytest.raises(InvalidStatus):
+            await connect(f"{base}/a", ssl=context, max_redirects=0)
+        with pytest.raises(ValueError, match="host or port given") as caught:
+            await connect(f"{base}/other", ssl=context, host="127.0.0.1")
+        assert isinstance(caught.value.__cause__, InvalidStatus)
+        async with connect(f"{base}/a", ssl=context, host="127.0.0.1"):
+            pass
+        sock = socket.create_connection(("127.0.0.1", first))
+        with pytest.raises(ValueError, match="over a given socket"):
+            await connect(f"{base}/a", ssl=context, sock=sock)

@@ -37,6 +37,7 @@
 	X(conn_stream)                                                                             \
 	X(buffered)                                                                                \
 	X(attach)                                                                                  \
+	X(attach_redirect)                                                                         \
 	X(feed)                                                                                    \
 	X(feed_end)                                                                                \
 	X(drain)                                                                                   \

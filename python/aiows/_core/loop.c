@@ -141,6 +141,37 @@ static PyObject *loop_attach(PyObject *op, PyObject *args, PyObject *kwargs)
 	return start((Loop *)op, args, kwargs, lib.attach);
 }
 
+static PyObject *loop_attach_redirect(PyObject *op, PyObject *args)
+{
+	Loop *self = (Loop *)op;
+	PyObject *object, *from_object;
+	if (loop_check(self) < 0 ||
+	    !PyArg_ParseTuple(args, "O!O!:attach_redirect", self->state->connection_type, &object,
+	                      self->state->connection_type, &from_object)) {
+		return NULL;
+	}
+	Connection *conn = (Connection *)object;
+	if (conn->loop != self || conn->handle != NULL || conn->registered ||
+	    conn->status != AIOWS_CONNECTING) {
+		PyErr_SetString(PyExc_RuntimeError, "expected a fresh Connection of this loop");
+		return NULL;
+	}
+	aiows_error error = { .size = sizeof error };
+	aiows_conn *handle = NULL;
+	loop_add(self, conn);
+	int32_t code = lib.attach_redirect(((Connection *)from_object)->handle,
+	                                   (uint64_t)(uintptr_t)conn, &handle, &error);
+	if (code < 0) {
+		raise_error(self->state, code, &error);
+		loop_unlink(self, conn);
+		loop_forget(self, conn);
+		loop_wake(self); // for on_idle
+		return NULL;
+	}
+	conn->handle = handle;
+	Py_RETURN_NONE;
+}
+
 // --- closing
 
 // is_dying tells whether conn is inside its dealloc, which may run anything while
@@ -291,6 +322,11 @@ PyDoc_STRVAR(attach_doc,
              "Its _on_output follows at once, later _on_open or _on_failed. Options are those\n"
              "of connect that do not say where and how to connect.");
 
+PyDoc_STRVAR(attach_redirect_doc,
+             "attach_redirect($self, conn, redirected, /)\n--\n\n"
+             "Start to open conn where redirected, which failed, was sent, as attach does.\n\n"
+             "Raises Error(STATE) where it was sent nowhere.");
+
 PyDoc_STRVAR(listen_doc,
              "listen($self, host, port, on_request, /, *, backlog=..., reuse_port=...,\n"
              "       max_handshakes=..., tls=..., open_timeout_ms=..., server_name=..., fd=...,\n"
@@ -440,6 +476,7 @@ static PyMethodDef loop_methods[] = {
 	  connect_doc },
 	{ "attach", (PyCFunction)(void (*)(void))loop_attach, METH_VARARGS | METH_KEYWORDS,
 	  attach_doc },
+	{ "attach_redirect", loop_attach_redirect, METH_VARARGS, attach_redirect_doc },
 	{ "listen", (PyCFunction)(void (*)(void))loop_listen, METH_VARARGS | METH_KEYWORDS,
 	  listen_doc },
 	{ "stats", stats, METH_NOARGS, stats_doc },
