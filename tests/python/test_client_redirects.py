@@ -273,7 +273,7 @@ async def test_body_that_never_ends(body: bytes) -> None:
         first = await asyncio.start_server(answer, "127.0.0.1", 0)
         async with first:
             uri = f"ws://127.0.0.1:{first.sockets[0].getsockname()[1]}/"
-            async with connect(uri, open_timeout=60) as ws:
+            async with connect(uri, open_timeout=60, close_timeout=0) as ws:
                 await server.accepted()
                 assert ws.remote_address == ("127.0.0.1", port)
 
