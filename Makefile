@@ -95,7 +95,7 @@ $(BIN)/generate_cert: | .venv/.base
 deps: ## install the Debian packages that the tests want
 	@sh tools/deps.sh $(DEBIAN_BUILD) $(DEBIAN_TEST)
 
-test: test-go test-c test-python test-package test-matrix autobahn ## run every test; `make deps test` on a new machine
+test: test-go test-c test-python compat-packages test-package test-matrix autobahn ## run every test; `make deps test` on a new machine
 
 .venv/.tests: tests/requirements.txt tests/clients/requirements.txt .venv/.base
 	$(PIP) -r tests/requirements.txt -r tests/clients/requirements.txt
@@ -111,7 +111,7 @@ test-c: build .venv/.tests
 	$(PY) -m pytest tests/c -n 2 --dist worksteal $(ARGS)
 
 test-python: build .venv/.tests
-	$(PY) -m pytest tests/python $(PARALLEL) $(ARGS)
+	$(PY) -m pytest tests/python tests/compat $(PARALLEL) $(ARGS)
 
 compat-packages: build .venv/.tests ## the WebSocket tests of gql and uvicorn, with websockets replaced by aiows
 	$(PY) tests/compat/packages $(ARGS)

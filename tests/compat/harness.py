@@ -279,6 +279,14 @@ class Run:
     def is_sync(self) -> bool:
         return self.library.flavor == "sync"
 
+    def own_context(self, authorities: Path | None = None) -> Any:
+        """Return a context of the library's own, which trusts the test's authority by default."""
+        if authorities is None:
+            authorities = self.surroundings.certificates.ca
+        if self.library.name == "aiows":
+            return importlib.import_module("aiows").create_default_context(cafile=authorities)
+        return plain_context(authorities)
+
     # Servers
 
     async def peer(self, *scripts: Script, **options: Any) -> Peer:
@@ -445,8 +453,8 @@ def server_context(certificates: Any) -> ssl.SSLContext:
     return context
 
 
-def client_context(certificates: Any) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certificates.ca)
+def plain_context(authorities: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authorities)
 
 
 def delays(*seconds: float) -> Callable[[], Generator[float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from harness import ASYNCIO, SYNC, Run, client_context, scenario, server_context
+from harness import ASYNCIO, Run, plain_context, scenario, server_context
 
 
 class Tunnel:
@@ -141,7 +141,7 @@ async def an_https_proxy(run: Run) -> None:
         ws = await run.connect(
             peer,
             proxy=f"https://127.0.0.1:{proxy.port}",
-            proxy_ssl=client_context(certificates),
+            proxy_ssl=run.own_context(),
             **options,
         )
         await ws.send("x")
@@ -156,7 +156,7 @@ async def timeouts_of_an_https_proxy(run: Run) -> None:
     proxy = await tunnel(run, tls=server_context(certificates))
     ws = await run.open(
         proxy=f"https://127.0.0.1:{proxy.port}",
-        proxy_ssl=client_context(certificates),
+        proxy_ssl=run.own_context(),
         proxy_ssl_handshake_timeout=5,
         proxy_ssl_shutdown_timeout=1,
     )
@@ -169,11 +169,40 @@ async def tls_through_a_proxy(run: Run) -> None:
     certificates = run.surroundings.certificates
     proxy = await tunnel(run)
     peer = await run.peer(tls=server_context(certificates))
-    ws = await run.connect(
-        peer, proxy=f"http://127.0.0.1:{proxy.port}", ssl=client_context(certificates)
-    )
+    ws = await run.connect(peer, proxy=f"http://127.0.0.1:{proxy.port}", ssl=run.own_context())
     await ws.send("x")
     await run.outcome("recv", ws.recv())
+
+
+@scenario("", difference="plain-ssl-contexts")
+async def plain_contexts_for_proxies(run: Run) -> None:
+    certificates = run.surroundings.certificates
+    proxy = await tunnel(run, tls=server_context(certificates))
+    peer = await run.peer()
+
+    async def greet() -> Any:
+        context = plain_context(certificates.ca)
+        uri = f"https://127.0.0.1:{proxy.port}"
+        ws = await run.connect(peer, proxy=uri, proxy_ssl=context)
+        await ws.send("x")
+        return await ws.recv()
+
+    await run.outcome("recv", greet())
+
+
+@scenario("", difference={"sync": "plain-ssl-contexts"})
+async def plain_contexts_and_proxies(run: Run) -> None:
+    certificates = run.surroundings.certificates
+    proxy = await tunnel(run)
+    peer = await run.peer(tls=server_context(certificates))
+
+    async def greet() -> Any:
+        context = plain_context(certificates.ca)
+        ws = await run.connect(peer, proxy=f"http://127.0.0.1:{proxy.port}", ssl=context)
+        await ws.send("x")
+        return await ws.recv()
+
+    await run.outcome("recv", greet())
 
 
 @scenario("connect.proxy")
@@ -206,6 +235,3 @@ async def socks_proxies(run: Run) -> None:
         run.note("asked", seen[-1][:1])
         server.close()
         await server.wait_closed()
-
-
-del SYNC

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import Run, client_context, scenario, server_context
+from harness import Run, scenario, server_context
 from peer import Session, echo
 
 
@@ -87,5 +87,5 @@ async def redirects_without_tls(run: Run) -> None:
     certificates = run.surroundings.certificates
     plain = await run.peer()
     peer = await run.peer(redirects(plain.uri), tls=server_context(certificates))
-    await run.outcome("downgrade", run.connect(peer, ssl=client_context(certificates)))
+    await run.outcome("downgrade", run.connect(peer, ssl=run.own_context()))
     run.note("not contacted", len(plain.lines))

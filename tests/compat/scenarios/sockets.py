@@ -9,7 +9,7 @@ import socket
 import ssl
 from typing import Any
 
-from harness import ASYNCIO, SYNC, Run, client_context, scenario, server_context
+from harness import ASYNCIO, SYNC, Run, plain_context, scenario, server_context
 
 
 @scenario("connect.host connect.port", flavors=ASYNCIO)
@@ -41,7 +41,7 @@ async def a_local_address(run: Run) -> None:
 @scenario(
     "connect.address connect.source_address connect.timeout",
     flavors=SYNC,
-    difference="sync-socket-options",
+    difference="socket-options",
 )
 async def options_of_the_socket_module(run: Run) -> None:
     peer = await run.peer()
@@ -93,7 +93,7 @@ async def families(run: Run) -> None:
     await run.outcome("IPv6 only", run.connect(peer, family=socket.AF_INET6))
 
 
-@scenario("connect.proto connect.flags", flavors=ASYNCIO, difference="proto-and-flags")
+@scenario("connect.proto connect.flags", flavors=ASYNCIO, difference="socket-options")
 async def protocols_and_flags(run: Run) -> None:
     for name, value in (("proto", socket.IPPROTO_TCP), ("flags", socket.AI_NUMERICHOST)):
         peer = await run.peer()
@@ -147,7 +147,7 @@ async def unix_by_parameters(run: Run) -> None:
 async def tls_with_a_context(run: Run) -> None:
     certificates = run.surroundings.certificates
     peer = await run.peer(tls=server_context(certificates))
-    ws = await run.connect(peer, ssl=client_context(certificates))
+    ws = await run.connect(peer, ssl=run.own_context())
     await ws.send("x" * 100_000)
 
     async def size() -> int:
@@ -158,6 +158,19 @@ async def tls_with_a_context(run: Run) -> None:
     run.note("code", ws.close_code)
 
 
+@scenario("connect.ssl", difference={"sync": "plain-ssl-contexts"})
+async def tls_with_a_plain_context(run: Run) -> None:
+    certificates = run.surroundings.certificates
+    peer = await run.peer(tls=server_context(certificates))
+
+    async def greet() -> Any:
+        ws = await run.connect(peer, ssl=plain_context(certificates.ca))
+        await ws.send("x")
+        return await ws.recv()
+
+    await run.outcome("recv", greet())
+
+
 @scenario("connect.ssl")
 async def tls_that_is_not_trusted(run: Run) -> None:
     certificates = run.surroundings.certificates
@@ -165,7 +178,7 @@ async def tls_that_is_not_trusted(run: Run) -> None:
     for name, options in (
         ("default", {}),
         ("True", {"ssl": True}),
-        ("context", {"ssl": ssl.create_default_context(cafile=certificates.other_ca)}),
+        ("context", {"ssl": run.own_context(certificates.other_ca)}),
     ):
         if name == "True" and run.is_sync:
             continue
@@ -183,7 +196,7 @@ async def another_name_for_tls(run: Run) -> None:
     certificates = run.surroundings.certificates
     peer = await run.peer(tls=server_context(certificates))
     uri = peer.uri.replace("localhost", "127.0.0.1")
-    context = client_context(certificates)
+    context = run.own_context()
     ws = await run.connect(uri, ssl=context, server_hostname="localhost")
     await ws.send("x")
     await run.outcome("recv", ws.recv())
@@ -195,7 +208,7 @@ async def another_name_for_tls(run: Run) -> None:
 
 @scenario("connect.ssl")
 async def tls_where_none_is(run: Run) -> None:
-    run.refused("a context with ws://", ssl=ssl.create_default_context())
+    run.refused("a context with ws://", ssl=run.own_context())
 
 
 @scenario("connect.ssl_handshake_timeout connect.ssl_shutdown_timeout", flavors=ASYNCIO)
@@ -205,7 +218,7 @@ async def timeouts_of_tls(run: Run) -> None:
         writer.close()
 
     certificates = run.surroundings.certificates
-    context = client_context(certificates)
+    context = plain_context(certificates.ca)
     peer = await run.peer(tls=server_context(certificates))
     ws = await run.connect(peer, ssl=context, ssl_handshake_timeout=5, ssl_shutdown_timeout=1)
     await ws.send("x")
