@@ -303,14 +303,12 @@ def _check_ssl(ssl: object, secure: bool, *, plain: bool) -> Any:
         return ssl
     from . import tls
 
+    if isinstance(ssl, _ssl.SSLContext) and not secure:
+        raise ValueError("ssl is an SSLContext, which needs a wss:// URI")
     if isinstance(ssl, tls.SSLContext):
-        if not secure:
-            raise ValueError("ssl is an SSLContext, which needs a wss:// URI")
         ssl._core_options(server=False)
         return ssl
     if plain and isinstance(ssl, _ssl.SSLContext):
-        if not secure:
-            raise ValueError("ssl is an SSLContext, which needs a wss:// URI")
         if ssl.protocol == _ssl.PROTOCOL_TLS_SERVER:
             raise ValueError("ssl is made for servers, expected PROTOCOL_TLS_CLIENT")
         return ssl

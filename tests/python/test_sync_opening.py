@@ -63,6 +63,7 @@ def test_request(websockets_server: ServerProcess) -> None:
         ({"compression": "gzip"}, ValueError),
         ({"create_connection": aiows.ClientConnection}, TypeError),
         ({"no_such": 1}, TypeError),
+        ({"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}, ValueError),
     ],
 )
 def test_arguments(arguments: dict[str, Any], error: type[Exception]) -> None:
@@ -117,6 +118,8 @@ def test_nobody_listens() -> None:
 def test_certificates(websockets_tls_server: ServerProcess, certificates: Certificates) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         connect(websockets_tls_server.uri())
+    with pytest.raises(TypeError, match=r"aiows\.create_default_context"):
+        connect(websockets_tls_server.uri(), ssl=ssl.create_default_context())
     context = create_default_context(cafile=certificates.ca)
     with connect(websockets_tls_server.uri(), ssl=context) as ws:
         ws.send("a")

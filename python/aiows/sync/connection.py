@@ -221,6 +221,7 @@ class Connection(Description, _core.BlockingConnection):
             try:
                 part = decoded(self, data, fin, text if decode is None else decode)
             except UnicodeDecodeError as error:
+                self._glance()  # the other side may have closed already
                 self.close(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
                 raise self._closed_exception() from error
             yield part
