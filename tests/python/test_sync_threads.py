@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import struct
 import threading
 import time
@@ -205,3 +206,38 @@ def test_no_thread_is_started(websockets_server: ServerProcess) -> None:
     assert threading.active_count() == before
     for ws in connections:
         ws.close()
+
+
+@pytest.mark.parametrize("max_queue", [1, 16, None])
+def test_everything_at_once(raw_server: ServerProcess, max_queue: int | None) -> None:
+    for _ in range(5):
+        ws = connect(raw_server.uri(), max_queue=max_queue, close_timeout=2)
+
+        def send(ws: ClientConnection = ws) -> None:
+            while True:
+                for size in (1, 100, 5000, 70000):
+                    ws.send(bytes(size))
+
+        def receive(ws: ClientConnection = ws) -> None:
+            while True:
+                for timeout in (0, 0.001, None):
+                    with contextlib.suppress(TimeoutError):
+                        ws.recv(timeout=timeout)
+
+        def ping(ws: ClientConnection = ws) -> None:
+            while True:
+                ws.ping(ack_on_close=True).wait()
+
+        def look(ws: ClientConnection = ws) -> None:
+            while ws.stats.messages_sent >= 0 and not ws.wait_closed(0.001):
+                assert ws.latency >= 0
+
+        with ThreadPoolExecutor(8) as pool:
+            threads = [pool.submit(work) for work in (send, send, receive, ping, ping)]
+            others = [pool.submit(look), pool.submit(ws.wait_closed)]
+            time.sleep(0.05)
+            ws.close()
+            for thread in threads:
+                assert isinstance(thread.exception(HANG_S), ConnectionClosed)
+            for other in others:
+                other.result(HANG_S)
