@@ -25,6 +25,7 @@ from aiows import ConnectionClosedError, connect
 
 async def main():
     how, uri = sys.argv[1:]
+    asyncio.get_running_loop().slow_callback_duration = 60  # no word about a busy machine
     async with asyncio.timeout(60), connect(uri, ping_interval=1, ping_timeout=1) as ws:
         await ws.send("hello")
         await ws.recv()
