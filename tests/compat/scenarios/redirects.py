@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
-from harness import Run, scenario, server_context
+from harness import ASYNCIO, Run, plain_context, scenario, server_context
 from peer import Session, echo
 
 
@@ -80,6 +81,60 @@ async def redirects_to_http(run: Run) -> None:
     except run.exceptions.InvalidURI:
         run.note("refused", True)
     run.note("requests", len(target.lines))
+
+
+@scenario("connect.sock")
+async def redirects_of_a_socket_given(run: Run) -> None:
+    peer = await run.peer(redirects("/there"), echo)
+    sock = socket.create_connection(("127.0.0.1", peer.port))
+    await run.outcome("redirect", run.connect(peer, sock=sock))
+    run.note("requests", len(peer.lines))
+
+
+@scenario("connect.host connect.port", flavors=ASYNCIO)
+async def redirects_where_the_address_is_given(run: Run) -> None:
+    target = await run.peer()
+    for location in ("/there", target.uri):
+        peer = await run.peer(redirects(location), echo)
+        uri = f"ws://example.invalid:{peer.port}/"
+
+        async def state(peer: Any = peer, uri: str = uri) -> Any:
+            ws = await run.connect(uri, host="127.0.0.1", port=peer.port)
+            return ws.state
+
+        await run.outcome("same host" if location == "/there" else "other host", state())
+    run.note("contacted", len(target.lines))
+
+
+@scenario("", flavors=ASYNCIO)
+async def redirects_of_a_unix_socket(run: Run) -> None:
+    target = await run.peer()
+    for number, location in enumerate(("/there", target.uri)):
+        path = str(run.surroundings.folder / f"{run.library.name}-{number}")
+        await run.peer(redirects(location), echo, unix=path)
+
+        async def state(path: str = path) -> Any:
+            shared = run.options({})
+            shared.pop("proxy")
+            return run.adopt(await run.library.client.unix_connect(path, **shared)).state
+
+        await run.outcome("same host" if location == "/there" else "other host", state())
+    run.note("contacted", len(target.lines))
+
+
+@scenario("connect.ssl", flavors=ASYNCIO)
+async def redirects_with_a_plain_context(run: Run) -> None:
+    certificates = run.surroundings.certificates
+    plain = await run.peer()
+    for location in ("/there", plain.uri):
+        peer = await run.peer(redirects(location), echo, tls=server_context(certificates))
+        context = plain_context(certificates.ca)
+
+        async def state(peer: Any = peer, context: Any = context) -> Any:
+            return (await run.connect(peer, ssl=context)).state
+
+        await run.outcome("same host" if location == "/there" else "downgrade", state())
+    run.note("not contacted", len(plain.lines))
 
 
 @scenario("connect.ssl")
