@@ -744,7 +744,9 @@ AIOWS_API int32_t aiows_conn_free(aiows_conn *conn);
 // aiows_connect, without the fields that say where and how to connect: AIOWS_ERR_ARGUMENT for
 // host, port, fd, unix_path, local addresses, family, proxies, TLS contexts and server names;
 // numbers for them (interleave, happy_eyeballs_delay_ms, TLS timeouts) mean nothing.
-// open_timeout_ms runs from this call to the 101, close_timeout_ms and the keepalive as ever.
+// open_timeout_ms runs from this call to the 101, close_timeout_ms and the keepalive as ever;
+// what waits for the peer ends the connection only after the program has polled twice since,
+// as it may hold what came in time.
 // aiows_conn_info has no addresses and no TLS version. After a redirect FAILED comes with
 // AIOWS_ERR_STATUS, and aiows_attach_redirect goes on.
 //

@@ -12,6 +12,9 @@ import (
 	"aiows/libws/handshake"
 )
 
+// hostGrace is how long a deadline waits for a host that may hold what the peer sent.
+const hostGrace = 50 * time.Millisecond
+
 // maxTail is how much of what was sent can still be drained after the end: about what a
 // kernel would still carry to the peer after a close.
 const maxTail = 64 << 10
@@ -26,6 +29,10 @@ type attachment struct {
 	closed bool  // nothing is read any more
 	behind int   // bytes that the reactor read and has not told
 	owed   bool  // Feed told that more than ReadAhead wait: EventInput follows
+
+	// Guarded by the loop lock.
+	late  bool   // a deadline has passed, for the first time at the Poll numbered polls
+	polls uint64 // of Loop.polls
 }
 
 // fedError is an end of the stream that the host explained.
@@ -179,6 +186,7 @@ func (c *Conn) fillFed(a, b []byte) (n int, err error) {
 	t.mu.Lock()
 	n = t.in.take(&c.loop.mem, a)
 	n += t.in.take(&c.loop.mem, b)
+	t.late = t.late && (n == 0 || c.phase < phaseOpen)
 	t.bytes -= n
 	if n == 0 {
 		err = t.over
@@ -455,13 +463,28 @@ func (c *Conn) notOpened(h *handover, err error, now int64) {
 	c.adopt(h, now)
 }
 
-// answerExpired ends an opening whose time is over, after reading what is there: a host
-// that was late must not lose an answer that was not.
+// awaitsHost reports that a deadline must not count yet. What the peer sent in time may wait
+// in the host's transport, so a host that was late comes by twice first: once to find that
+// its transport is readable, and once after it has fed.
+func (c *Conn) awaitsHost() bool {
+	a := c.attached
+	switch {
+	case a == nil:
+		return false
+	case !a.late:
+		a.late, a.polls = true, c.loop.polls
+		return true
+	}
+	a.late = c.loop.polls-a.polls < 2
+	return a.late
+}
+
+// answerExpired ends an opening whose time is over.
 func (c *Conn) answerExpired(now int64) {
 	o := &c.opened
 	switch {
-	case c.fedReady() && !o.late:
-		o.late, o.deadline = true, now+int64(time.Millisecond)
+	case c.awaitsHost():
+		o.deadline = now + int64(hostGrace)
 		c.retime()
 	case o.answered != nil:
 		c.refused(now)

@@ -556,6 +556,30 @@ func TestAttachedKeepalive(t *testing.T) {
 	}
 }
 
+// TestAttachedAwaitsTheHost: what the peer sent in time waits with a host that is blocked,
+// and the watchdog must not end the connection for it.
+func TestAttachedAwaitsTheHost(t *testing.T) {
+	h := newHost(t)
+	h.loop.patience = time.Millisecond
+	c := h.attachOpen(func(o *ConnOptions) { o.PingInterval, o.PingTimeout = 40*time.Millisecond, 40*time.Millisecond })
+	for range 3 {
+		time.Sleep(300 * time.Millisecond) // and the deadline passes
+		h.poll(0)
+		if _, err := c.Feed((&peer{}).frame(1, true, []byte("in time"))); err != nil {
+			t.Fatalf("%v: %v", err, c.Err())
+		}
+		h.pollDry()
+		h.drainAll(c)
+	}
+	if n := len(h.take(EventMessage)); n != 3 || c.State() != StateOpen {
+		t.Errorf("%d messages, state %d", n, c.State())
+	}
+	if h.loop.Stats().Stalls == 0 {
+		t.Error("the watchdog did not step in")
+	}
+	h.until(EventClosed, 1) // without bytes it ends all the same
+}
+
 // TestAttachedIsFreed while connecting and open, with bytes in both directions, before and
 // after a poll, alone and by the loop; and answers calls in every state.
 func TestAttachedIsFreed(t *testing.T) {

@@ -39,7 +39,6 @@ type opening struct {
 	// A client whose bytes the host carries does its handshake in the reactor.
 	answered *handover // an answer other than 101, whose body arrives
 	body     *dial.Body
-	late     bool     // the deadline passed while something was there to be read
 	followed int      // redirects on the way here
 	next     *opening // where the answer leads
 }

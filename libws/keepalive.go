@@ -98,6 +98,10 @@ func (c *Conn) pongMissing(now int64) bool {
 		c.loop.queue(c)
 		return true
 	}
+	if c.awaitsHost() {
+		k.deadline = now + int64(hostGrace)
+		return true
+	}
 	if c.phase == phaseOpen && !c.reader.eof {
 		text := "no answer to a ping within " + c.opts.PingTimeout.Round(time.Millisecond).String()
 		c.err = &Error{Code: CodeKeepalive, Text: text, CloseCode: 1011}
