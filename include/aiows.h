@@ -583,7 +583,8 @@ AIOWS_API int32_t aiows_pong(aiows_conn *conn, const void *data, size_t len);
 // what is queued, then CLOSED comes after the peer's answer or the close timeout.
 // code is 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999; 0 sends none.
 // reason is at most 123 bytes of UTF-8, NULL for none. Messages that arrive before
-// the peer's Close are still told, unless reading is paused: then they are dropped.
+// the peer's Close are still told, unless reading is paused: then they are dropped, with
+// all that follow, also after aiows_resume.
 // With auto_close 0 it also answers the peer's Close. A second call changes nothing,
 // nor does one after aiows_abort.
 //

@@ -344,6 +344,30 @@ func TestCloseWhileHeldInUserSpace(t *testing.T) {
 	})
 }
 
+// TestResumeWhileClosing: what follows a message that was dropped is dropped, too, so
+// that the host never sees a gap, nor the end of a message without its beginning.
+func TestResumeWhileClosing(t *testing.T) {
+	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {
+		_ = c.Stream(true)
+		p.write(p.frame(wire.OpText, false, []byte("a")))
+		h.until(EventMessage, 1)
+		_ = c.Pause()
+		_ = c.Close(1000, "")
+		p.write(p.frame(wire.OpContinuation, false, []byte("dropped")))
+		h.while("frame", func() bool { return c.Stats().FramesReceived == 2 })
+		_ = c.Resume()
+		p.write(p.frame(wire.OpContinuation, true, []byte("b")))
+		p.send(1, "later")
+		p.send(8, closePayload(1000, ""))
+		h.while("Close", func() bool { return len(h.take(EventClosing)) == 1 })
+		if m := h.take(EventMessage); len(m) > 0 {
+			p.t.Errorf("%d messages after one was dropped", len(m))
+		}
+		p.socket.Close()
+		h.closed(1000, 1000, FlagClean, "")
+	})
+}
+
 // TestAbortIsTheEnd: nothing is written after it, though no Poll has come yet.
 func TestAbortIsTheEnd(t *testing.T) {
 	inBothRoles(t, nil, func(h *host, c *Conn, p *peer) {

@@ -231,7 +231,8 @@ func (c *Conn) frameDone(b *batch) bool {
 }
 
 // tellMessage emits a message or, without FlagFin, a part of one, unless the host closed
-// while it had paused.
+// while it had paused. What follows a message that was not told is not told either: the
+// host sees a beginning of what came, without gaps.
 func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batch) {
 	if flags&FlagFin != 0 {
 		c.counters.messagesReceived.Add(1)
@@ -240,7 +241,8 @@ func (c *Conn) tellMessage(op wire.Opcode, payload []byte, flags uint16, b *batc
 		c.counters.messageBytesReceived.Add(uint64(len(payload)))
 	}
 	c.reader.told = c.loop.polls
-	if c.paused.Load() && c.leaving.Load() {
+	if c.reader.untellable || c.paused.Load() && c.leaving.Load() {
+		c.reader.untellable = true
 		return
 	}
 	e := b.next(c, EventMessage)

@@ -62,12 +62,14 @@ type reader struct {
 
 	discard bool   // after the peer's Close or a broken rule: bytes no longer matter
 	told    uint64 // the Poll that told the newest message
-	broken  *Error // over the rule that what followed this message broke
-	eof     bool
-	more    bool   // TLS may hold decrypted bytes
-	sealed  []byte // ciphertext read and not yet decrypted
-	spare   []byte // the block that sealed stands in, nil when it is the loop's
-	dry     bool   // the socket gave less than asked for: it is empty
+	// A message was not told, as the host closed while it had paused.
+	untellable bool
+	broken     *Error // over the rule that what followed this message broke
+	eof        bool
+	more       bool   // TLS may hold decrypted bytes
+	sealed     []byte // ciphertext read and not yet decrypted
+	spare      []byte // the block that sealed stands in, nil when it is the loop's
+	dry        bool   // the socket gave less than asked for: it is empty
 }
 
 // readable reads once and parses; the connection is open, nothing is undelivered.
