@@ -341,6 +341,8 @@ class Connection(Description, _core.Connection):
         Messages that are queued are sent first. It takes at most close_timeout,
         also when the other side does not answer. Cancelling stops the waiting,
         not the closing. Closing again only waits.
+        What arrives until the end can be received, also later: 2 MiB beyond
+        max_queue, then the rest is dropped.
 
         Args:
             code: 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999.

@@ -383,3 +383,46 @@ async def test_close_ends_whatever_the_peer_does(peer: str, reading: str) -> Non
         flooding.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             await flooding
+
+
+async def test_messages_that_arrive_while_closing() -> None:
+    """A receiver that takes its time gets all that the peer sent before its Close."""
+    async with ScriptedServer() as server:
+        ws = await connect(server.uri, compression=None)
+        session = await server.accepted()
+        session.text(*map(str, range(100)))
+        while not ws.paused:
+            await asyncio.sleep(0.001)
+        closing = asyncio.create_task(ws.close())
+        assert await session.closed() == 1000
+        session.text(*map(str, range(100, 300)))
+        session.close()
+        received = []
+        with pytest.raises(ConnectionClosedOK):
+            while True:
+                received.append(int(await ws.recv()))
+                await asyncio.sleep(0)
+        await closing
+        assert received == list(range(300))
+
+
+async def test_flood_while_closing_leaves_no_gap() -> None:
+    """More than is kept is dropped from there on, also when some is received meanwhile."""
+    async with ScriptedServer() as server:
+        ws = await connect(server.uri, compression=None, close_timeout=1)
+        session = await server.accepted()
+        closing = asyncio.create_task(ws.close())
+        assert await session.closed() == 1000
+        payload, sent, received, most = bytes(8192), 0, [], 0
+        with pytest.raises(ConnectionClosedError):
+            while True:
+                for _ in range(16 * (not closing.done())):
+                    session.binary(sent.to_bytes(4, "big") + payload)
+                    sent += 1
+                await session.drain()
+                most = max(most, ws.queued)
+                message = await ws.recv()
+                assert isinstance(message, bytes)
+                received.append(int.from_bytes(message[:4], "big"))
+        assert received == list(range(len(received)))
+        assert len(received) < sent and most * len(payload) < 4 << 20

@@ -50,6 +50,7 @@ typedef struct Blocking {
 	uint64_t writable_epoch; // WRITABLE events dispatched
 	uint32_t high; // pause above it; UINT32_MAX: never
 	uint32_t low; // resume at or below it
+	size_t late; // bytes queued since the queue was short, after Close
 	Item *ring; // a power of two of them, or NULL: what others than the receiver found
 	uint32_t count;
 	uint32_t head;

@@ -172,6 +172,10 @@ PyObject *blocking_close(PyObject *op, PyObject *args)
 	if (handle == NULL) {
 		Py_RETURN_NONE;
 	}
+	if (self->paused && self->status == AIOWS_OPEN) {
+		self->paused = false;
+		lib.resume(handle);
+	}
 	int32_t code;
 	Py_BEGIN_ALLOW_THREADS code = lib.close(handle, close_code, reason);
 	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED && code != AIOWS_ERR_HANDLE)

@@ -343,6 +343,10 @@ static PyObject *connection_close(PyObject *op, PyObject *args)
 	if (handle == NULL || self->status == AIOWS_CLOSED) {
 		Py_RETURN_NONE;
 	}
+	if (self->paused && self->status == AIOWS_OPEN) {
+		self->paused = false;
+		lib.resume(handle);
+	}
 	int32_t code;
 	Py_BEGIN_ALLOW_THREADS code = lib.close(handle, close_code, reason);
 	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED)

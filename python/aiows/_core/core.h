@@ -140,6 +140,10 @@ struct Loop {
 	PyObject *weakrefs;
 };
 
+// Once Close is sent the queue takes about as much beyond its mark: a paused connection
+// drops what still arrives, so as to reach the peer's Close.
+enum { LATE_BYTES = 2 << 20, LATE_COST = 64 };
+
 // Message is one element of a connection's queue. A long one of the batch in hand
 // becomes an object when it is received, while ready runs, so that those which a task
 // takes one by one pass through the same memory: the processor has it at hand.
@@ -178,6 +182,7 @@ struct Connection {
 	int64_t received_at;
 	uint32_t high; // pause above it; UINT32_MAX: never
 	uint32_t low; // resume at or below it
+	size_t late; // bytes queued since the queue was short, after Close
 	uint64_t writable_epoch; // WRITABLE events dispatched
 	PyObject *parts; // list of bytes: of a message that was not complete for recv, or NULL
 	uint32_t turns; // of whoever sends a message in parts, and of the sends that wait

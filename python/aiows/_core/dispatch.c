@@ -210,7 +210,11 @@ static int dispatch_message(Loop *self, Connection *conn, const aiows_event *eve
 	} else if (conn->count > 0) {
 		result = wake_receiver(conn, can_step(self));
 	}
-	if (conn->count > conn->high && !conn->paused && conn->handle != NULL) {
+	if (conn->status == AIOWS_CLOSING) {
+		conn->late += event->len + LATE_COST;
+	}
+	if (conn->count > conn->high && !conn->paused && conn->handle != NULL &&
+	    (conn->status != AIOWS_CLOSING || conn->late > LATE_BYTES)) {
 		conn->paused = true;
 		lib.pause(conn->handle);
 	}

@@ -132,10 +132,13 @@ PyObject *queue_pop(Connection *self)
 		PyMem_Free(self->ring);
 		self->ring = NULL;
 	}
-	if (self->paused && self->count <= self->low) {
-		self->paused = false;
-		if (self->handle != NULL) {
-			lib.resume(self->handle);
+	if (self->count <= self->low) {
+		self->late = 0;
+		if (self->paused) {
+			self->paused = false;
+			if (self->handle != NULL) {
+				lib.resume(self->handle);
+			}
 		}
 	}
 	return object;

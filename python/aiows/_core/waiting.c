@@ -56,6 +56,9 @@ static int queue_add(Blocking *self, const aiows_event *event)
 		return -1;
 	}
 	self->count++;
+	if (self->status == AIOWS_CLOSING) {
+		self->late += event->len + LATE_COST;
+	}
 	return 0;
 }
 
@@ -68,10 +71,13 @@ static Item queue_take(Blocking *self)
 		PyMem_Free(self->ring);
 		self->ring = NULL;
 	}
-	if (self->paused && self->count <= self->low) {
-		self->paused = false;
-		if (self->handle != NULL) {
-			lib.resume(self->handle);
+	if (self->count <= self->low) {
+		self->late = 0;
+		if (self->paused) {
+			self->paused = false;
+			if (self->handle != NULL) {
+				lib.resume(self->handle);
+			}
 		}
 	}
 	return item;
@@ -204,7 +210,8 @@ static int dispatch_batch(Blocking *self, bool receiving)
 			return -1;
 		}
 	}
-	if (self->count > self->high && !self->paused && self->handle != NULL) {
+	if (self->count > self->high && !self->paused && self->handle != NULL &&
+	    (self->status != AIOWS_CLOSING || self->late > LATE_BYTES)) {
 		self->paused = true;
 		lib.pause(self->handle);
 	}
