@@ -97,8 +97,8 @@ def test_other_side_ends(
 
 def test_end_is_noticed_without_receiving(websockets_server: ServerProcess) -> None:
     with connect(websockets_server.uri("/close?code=3000")) as ws:
+        pong = ws.ping(ack_on_close=True)  # before the peer may close
         ws.send("now")
-        pong = ws.ping(ack_on_close=True)
         deadline = time.monotonic() + HANG_S
         while ws.state is not State.CLOSED:
             assert time.monotonic() < deadline
@@ -193,6 +193,10 @@ def test_pings_are_answered_while_nobody_waits(websockets_server: ServerProcess)
         assert ws.recv(timeout=HANG_S) == "pong"
 
 
+def _numbered(number: int) -> bytes:
+    return frame(BINARY, number.to_bytes(1000, "big"))
+
+
 class Flooding:
     """A server that floods, and answers nothing."""
 
@@ -220,14 +224,12 @@ class Flooding:
                 + base64.b64encode(digest)
                 + b"\r\n\r\n"
             )
-            number = 0
+            ping, sent = frame(PING, b"ping"), 0
             try:
                 while True:
-                    flood = b""
-                    for number in range(number, number + 64):
-                        flood += frame(BINARY, number.to_bytes(1000, "big")) + frame(PING, b"ping")
-                    peer.sendall(flood)
-                    number += 1
+                    numbers = range(sent, sent + 64)
+                    peer.sendall(b"".join(_numbered(number) + ping for number in numbers))
+                    sent += 64
             except OSError:
                 pass  # the client is gone
 
