@@ -79,7 +79,26 @@ def flavor(request: pytest.FixtureRequest) -> str:
 def test_parameters_of_connect_have_scenarios(flavor: str) -> None:
     wanted = {f"connect.{name}" for name in connect_parameters(flavor)}
     wanted |= {"unix_connect.path", "unix_connect.uri"}
+    if flavor == "sync":
+        wanted |= {"reconnect.process_exception", "reconnect.reconnect_delays"}
+        wanted |= {"unix_reconnect.path"}
     assert sorted(wanted - covered(flavor)) == []
+
+
+def test_reconnect_is_alike() -> None:
+    ours = parameters(Library("aiows", "sync").client.reconnect)
+    theirs = parameters(Library("websockets", "sync").client.reconnect)
+    different = [
+        name
+        for name, value in theirs.items()
+        if name != "user_agent_header"
+        and not (
+            name in ours
+            and callable_alike(value, ours[name])
+            and same_default(value.default, ours[name].default)
+        )
+    ]
+    assert different == []
 
 
 def test_names_of_connections_have_scenarios(flavor: str) -> None:

@@ -176,8 +176,30 @@ async def the_default_process_exception(run: Run) -> None:
         run.note(name, "final" if default(exception) is exception else "transient")
 
 
-@scenario("", flavors=SYNC)
+@scenario("reconnect.process_exception", flavors=SYNC)
+async def sync_process_exception(run: Run) -> None:
+    seen: list[str] = []
+
+    def transient(exc: Exception) -> Exception | None:
+        seen.append(type(exc).__name__)
+        return None if len(seen) < 3 else exc
+
+    peer = await run.peer(refuses("404 Not Found"))
+    options = run.options({"process_exception": transient, "reconnect_delays": delays(0.01, 0.01)})
+    options.pop("legacy", None)
+    run.used.add("reconnect.process_exception")
+
+    def loop() -> None:
+        for _ in run.library.client.reconnect(peer.uri, **options):
+            pass
+
+    await run.outcome("loop", asyncio.to_thread(loop))
+    run.note("given", seen)
+
+
+@scenario("reconnect.reconnect_delays unix_reconnect.path", flavors=SYNC)
 async def sync_reconnects(run: Run) -> None:
+    run.used |= {"reconnect.reconnect_delays", "unix_reconnect.path"}
     peer = await run.peer(says_once, refuses("503 Busy"), drops, says_once, echo)
     options = run.options({"reconnect_delays": delays(*[0.01] * 9)})
     options.pop("legacy", None)
@@ -196,3 +218,12 @@ async def sync_reconnects(run: Run) -> None:
 
     run.note("messages", await asyncio.to_thread(loop))
     run.note("requests", len(peer.lines))
+    path = str(run.surroundings.folder / f"{run.library.name}-r")
+    await run.peer(says_once, unix=path)
+    options.pop("proxy")
+
+    def first() -> Any:
+        for ws in run.library.client.unix_reconnect(path, **options):
+            return ws.recv()
+
+    run.note("over a Unix socket", await asyncio.to_thread(first))
