@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 CONTINUATION = 0
+TURNS = 10
 
 
 class Session:
@@ -162,7 +163,7 @@ class Peer:
     Runs a script for each connection, after its request was read.
 
     With several scripts the first connection gets the first, and so on; the
-    last one is also for all that follow.
+    last one is also for all that follow. raw leaves the request to the script.
 
     Attributes:
         uri: ws:// or wss://, "" on a Unix socket.
@@ -173,8 +174,13 @@ class Peer:
     """
 
     def __init__(
-        self, *scripts: Script, tls: ssl.SSLContext | None = None, unix: str | None = None
+        self,
+        *scripts: Script,
+        tls: ssl.SSLContext | None = None,
+        unix: str | None = None,
+        raw: bool = False,
     ) -> None:
+        self._raw = raw
         self._scripts = list(scripts) or [echo]
         self._tls = tls
         self._unix = unix
@@ -205,6 +211,9 @@ class Peer:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # A connection that the kernel has just accepted gets its task then, to be ended with it.
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -224,8 +233,9 @@ class Peer:
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         session = Session(reader, writer)
         try:
-            await session.request()
-            self.lines.append(session.lines)
+            if not self._raw:
+                await session.request()
+                self.lines.append(session.lines)
             await script(session)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -3,69 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 from harness import ASYNCIO, Run, plain_context, scenario, server_context
+from peer import Session
 
 
 class Tunnel:
     """An HTTP proxy that answers CONNECT with what it is told to, then passes octets on."""
 
-    def __init__(self, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n", tls: Any = None) -> None:
+    def __init__(self, answer: bytes) -> None:
         self._answer = answer
-        self._tls = tls
         self.heads: list[list[str]] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.port = 0
 
-    async def __aenter__(self) -> Tunnel:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._pass_on(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    async def serve(self, session: Session) -> None:
+        head = (await session.reader.readuntil(b"\r\n\r\n")).decode()
         self.heads.append(head.split("\r\n")[:-2])
-        writer.write(self._answer)
+        session.write(self._answer)
         if b" 200 " not in self._answer:
             return
         host, port = self.heads[-1][0].split()[1].rsplit(":", 1)
-        far_reader, far_writer = await asyncio.open_connection(host, int(port))
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            if sink.can_write_eof():
-                sink.write_eof()
-            else:
-                sink.close()
-
+        reader, writer = await asyncio.open_connection(host, int(port))
         try:
-            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+            await asyncio.gather(pump(session.reader, writer), pump(reader, session.writer))
         finally:
-            far_writer.close()
+            writer.transport.abort()
 
 
-async def tunnel(run: Run, **options: Any) -> Tunnel:
-    return await run.stack.enter_async_context(Tunnel(**options))
+async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+    if sink.can_write_eof():
+        sink.write_eof()
+    else:
+        sink.close()
+
+
+async def tunnel(
+    run: Run, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n", tls: ssl.SSLContext | None = None
+) -> Tunnel:
+    made = Tunnel(answer)
+    made.port = (await run.peer(made.serve, raw=True, tls=tls)).port
+    return made
 
 
 @scenario("connect.proxy")
@@ -210,28 +191,20 @@ async def socks_proxies(run: Run) -> None:
     for scheme in ("socks5", "socks5h", "socks4", "socks4a"):
         seen: list[bytes] = []
 
-        async def socks(
-            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Any = seen
-        ) -> None:
+        async def refuses(session: Session, seen: list[bytes] = seen) -> None:
+            reader = session.reader
             first = await reader.readexactly(1)
             if first == b"\x05":
-                methods = await reader.readexactly((await reader.readexactly(1))[0])
-                seen.append(bytes(sorted(methods)))
-                writer.write(b"\x05\x00")
+                await reader.readexactly((await reader.readexactly(1))[0])
+                session.write(b"\x05\x00")
                 seen.append(await reader.readexactly(4))
-                writer.write(b"\x05\x05\x00\x01\0\0\0\0\0\0")  # refused
+                session.write(b"\x05\x05\x00\x01\0\0\0\0\0\0")
             else:
                 seen.append(first + await reader.readexactly(1))
-                writer.write(b"\x00\x5b\0\0\0\0\0\0")
-            await reader.read()
-            writer.close()
+                session.write(b"\x00\x5b\0\0\0\0\0\0")
+            await session.rest()
 
-        server = await asyncio.start_server(socks, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        exception = await run.outcome(
-            scheme, run.connect("ws://localhost:9/", proxy=f"{scheme}://127.0.0.1:{port}")
-        )
-        del exception
+        peer = await run.peer(refuses, raw=True)
+        proxy = f"{scheme}://127.0.0.1:{peer.port}"
+        await run.outcome(scheme, run.connect("ws://localhost:9/", proxy=proxy))
         run.note("asked", seen[-1][:1])
-        server.close()
-        await server.wait_closed()

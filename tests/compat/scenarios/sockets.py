@@ -10,6 +10,7 @@ import ssl
 from typing import Any
 
 from harness import ASYNCIO, SYNC, Run, plain_context, scenario, server_context
+from peer import Session
 
 
 @scenario("connect.host connect.port", flavors=ASYNCIO)
@@ -213,9 +214,8 @@ async def tls_where_none_is(run: Run) -> None:
 
 @scenario("connect.ssl_handshake_timeout connect.ssl_shutdown_timeout", flavors=ASYNCIO)
 async def timeouts_of_tls(run: Run) -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
+    async def silent(session: Session) -> None:
+        await session.rest()
 
     certificates = run.surroundings.certificates
     context = plain_context(certificates.ca)
@@ -224,11 +224,8 @@ async def timeouts_of_tls(run: Run) -> None:
     await ws.send("x")
     await run.outcome("recv", ws.recv())
     await ws.close()
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    no_tls = await run.peer(silent, raw=True)
     try:
-        await run.connect(f"wss://localhost:{port}/", ssl=context, ssl_handshake_timeout=0.1)
+        await run.connect(f"wss://localhost:{no_tls.port}/", ssl=context, ssl_handshake_timeout=0.1)
     except (OSError, TimeoutError) as exception:
         run.note("no TLS", isinstance(exception, OSError))
-    server.close()
-    await server.wait_closed()
