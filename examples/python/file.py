@@ -19,7 +19,7 @@ async def main(uri: str, source: str, target: str) -> None:
         await ws.send(pieces(source))
         with open(target, "wb") as file:
             async for piece in ws.recv_streaming(decode=False):
-                file.write(piece)  # type: ignore[arg-type]
+                file.write(piece)
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ class Connector:
 # What no name may hold; the core applies IDNA to the rest.
 _is_name = re.compile(r"([^\x00-\x20\"#%/:<>?@\[\\\]^`{|}\x7f]|%[2-9A-Fa-f][0-9A-Fa-f])+").fullmatch
 _is_address = re.compile(r"\[[0-9A-Fa-f:.]+(%[^\]]+)?\]").fullmatch
-_MALFORMED = re.compile(r"[\x00-\x20\x7f]").search
+_MALFORMED = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]").search
 
 
 def check_uri(uri: object) -> bool:

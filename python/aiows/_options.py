@@ -236,4 +236,8 @@ def text(name: str, value: object, *, empty: bool = False) -> str:
         raise TypeError(f"{name} must be str, got {value!r}")
     if not (value or empty) or re.search(r"[\x00-\x1f\x7f]", value):
         raise ValueError(f"{name} = {value!r}, expected text without control characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} = {value!r}, expected text without surrogates") from None
     return value

@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import _core
 from ._control import check_close, control_payload
@@ -221,7 +221,16 @@ class Connection(Description, _core.Connection):
         else:
             await self.close(CloseCode.INTERNAL_ERROR)
 
-    def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
+    @overload
+    def recv_streaming(self, decode: Literal[True]) -> AsyncIterator[str]: ...
+
+    @overload
+    def recv_streaming(self, decode: Literal[False]) -> AsyncIterator[bytes]: ...
+
+    @overload
+    def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]: ...
+
+    def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Any]:
         """
         Return an iterator over the fragments of the next message, as they arrive.
 

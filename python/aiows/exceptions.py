@@ -254,8 +254,7 @@ class InvalidProxyStatus(ProxyError):
     def __str__(self) -> str:
         if self.msg:
             return self.msg
-        status = f"{self.response.status_code} {self.response.reason_phrase}".rstrip()
-        return f"proxy answered {status}, expected 2xx"
+        return f"proxy answered {_status(self.response)}, expected 2xx"
 
 
 class InvalidMessage(InvalidHandshake):
@@ -311,8 +310,7 @@ class InvalidStatus(InvalidHandshake):
         self.response = response
 
     def __str__(self) -> str:
-        status = f"{self.response.status_code} {self.response.reason_phrase}".rstrip()
-        return f"server answered {status}, expected 101"
+        return f"server answered {_status(self.response)}, expected 101"
 
 
 class InvalidHeader(InvalidHandshake):
@@ -485,3 +483,9 @@ class HandShakeError(Exception):
 
 class FrameError(Exception):
     """The peer of an AioWebSocket broke the protocol."""
+
+
+def _status(response: Response) -> str:
+    status = f"{response.status_code} {response.reason_phrase}".rstrip()
+    # A surrogate, which stands for what is not UTF-8, could not be printed.
+    return status.encode(errors="backslashreplace").decode()

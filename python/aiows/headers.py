@@ -18,6 +18,7 @@ _OFFER = rf"permessage-deflate(?:\s*;\s*{_PARAMETER})*"
 _is_offer = re.compile(rf"{_OFFER}(?:\s*,\s*{_OFFER})*").fullmatch
 # Controls other than HTAB may not stand in a field value (RFC 9110 section 5.5).
 _forbidden = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_surrogate = re.compile(r"[\ud800-\udfff]").search
 
 
 class MultipleValuesError(LookupError):
@@ -204,6 +205,8 @@ def request_fields(fields: object) -> list[tuple[str, str]]:
     """
     result = field_list(fields)
     for name, value in result:
+        if _surrogate(value):
+            raise ValueError(f"value of header field {name!r} is {value!r}, expected no surrogates")
         check_handshake_field(name, value)
     return result
 

@@ -16,7 +16,7 @@ __all__ = ["get_proxy"]
 
 SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
-_MALFORMED = re.compile(r"[\x00-\x20\x7f]").search
+_MALFORMED = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]").search
 # Userinfo, host, port, and what no proxy has. A later @ belongs to the userinfo.
 _parts = re.compile(r"(?:(.*)@)?(\[[^\]]*\]|[^:/?#]*)(?::([^/?#]*))?(/?)(.*)", re.DOTALL).fullmatch
 
@@ -227,7 +227,9 @@ def check_proxy(proxy: object) -> str:
         raise TypeError(f"proxy must be a str, True or None, got {proxy!r}")
     shown = without_credentials(proxy)
     if _MALFORMED(proxy):
-        raise InvalidProxy(shown, "a space or control character, expected it percent-encoded")
+        raise InvalidProxy(
+            shown, "a space, control character or surrogate, expected it percent-encoded"
+        )
     scheme, separator, rest = proxy.partition("://")
     scheme = scheme.lower() if separator else ""
     if scheme not in SCHEMES:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from . import _authorities, _ciphers, _core
@@ -137,7 +138,8 @@ class SSLContext(ssl.SSLContext):
         if self._cert is not None:
             raise ValueError("a certificate chain is loaded already, make another SSLContext")
         once = _Once(password)
-        super().load_cert_chain(certfile, keyfile, password=once)
+        with _about(certfile, keyfile):
+            super().load_cert_chain(certfile, keyfile, password=once)
         self._cert = _authorities.read(certfile)
         self._key = self._cert if keyfile is None else _authorities.read(keyfile)
         self._key_password = once.answer
@@ -175,7 +177,8 @@ class SSLContext(ssl.SSLContext):
         cadata: str | Buffer | None = None,
     ) -> None:
         """Trust more authorities: a PEM file, an OpenSSL directory, PEM text or DER bytes."""
-        super().load_verify_locations(cafile, capath, cadata)
+        with _about(cafile, capath):
+            super().load_verify_locations(cafile, capath, cadata)
         if cafile is not None:
             self._ca.append(_authorities.read(cafile))
         if capath is not None:
@@ -400,6 +403,18 @@ def _new_tls(options: dict[str, Any]) -> _core.TLS:
         if error.code == _core.ERRORS["CERTIFICATE"]:  # no peer's: a file or a key of ours
             raise ssl.SSLError(ssl.SSL_ERROR_SSL, error.message) from None
         raise call_error(error) from None
+
+
+@contextlib.contextmanager
+def _about(*paths: _Path | None) -> Iterator[None]:
+    # What ssl raises does not tell which file it is about.
+    try:
+        yield
+    except OSError as error:
+        names = " and ".join(os.fsdecode(path) for path in paths if path is not None)
+        if names and error.strerror:
+            error.strerror = f"{error.strerror}: {names}"
+        raise
 
 
 class _Once:

@@ -234,10 +234,10 @@ def test_wrong_protocol_and_purpose() -> None:
 
 
 def test_files_are_checked_when_loaded(certificates: Certificates, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="/missing"):
         create_default_context(cafile=tmp_path / "missing")
     (tmp_path / "empty").write_text("nothing")
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(ssl.SSLError, match="/empty"):
         create_default_context(cafile=tmp_path / "empty")
     with pytest.raises(ssl.SSLError):
         SSLContext().load_cert_chain(certificates.ca, certificates.key)

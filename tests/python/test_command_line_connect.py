@@ -130,7 +130,21 @@ def test_not_opened(websockets_server: ServerProcess) -> None:
     assert (status, output) == (1, b"")
     assert errors.startswith("aiows: ") and "refused" in errors and "secret" not in errors
     assert run("http://127.0.0.1/")[0] == 1
-    assert run("ws://127.0.0.1:1/", "--ca", "/missing")[0] == 1
+    status, output, errors = run("ws://127.0.0.1:1/", "--ca", "/missing")
+    assert (status, output) == (1, b"") and "/missing" in errors
+
+
+@pytest.mark.parametrize("closing", ["<&-", ">&-"])
+def test_standard_descriptor_is_closed(closing: str) -> None:
+    process = subprocess.run(
+        ["sh", "-c", f'"$0" -m aiows connect ws://127.0.0.1:1/ {closing}', sys.executable],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=HANG_S,
+    )
+    assert process.returncode == 1
+    assert process.stderr == "aiows: standard input or output is closed, expected /dev/null\n"
 
 
 def test_input_that_is_no_text(websockets_server: ServerProcess) -> None:

@@ -177,3 +177,9 @@ def test_status_keeps_the_text_of_aiowebsocket() -> None:
 def test_every_handshake_error_of_the_core_has_its_twin() -> None:
     for kind, twin in conversation._OWN.items():
         assert issubclass(twin, kind) and issubclass(twin, ours.HandShakeError)
+
+
+def test_reason_phrase_that_is_not_utf8_can_be_printed() -> None:
+    response = Response(403, "N\udce9", Headers())
+    for kind in (ours.InvalidStatus, ours.InvalidProxyStatus):
+        assert "403 N\\udce9," in str(kind(response)).encode().decode()

@@ -58,6 +58,10 @@ class UnsendableInput(Exception):
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    if sys.stdin is None or sys.stdout is None:
+        # Other files would get the free descriptors.
+        print("aiows: standard input or output is closed, expected /dev/null", file=sys.stderr)
+        return Status.NOT_OPENED
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     terminal = sys.stdout.isatty()
     style = Style(

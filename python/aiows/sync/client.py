@@ -201,6 +201,7 @@ def _opening(make: Callable[_P, reconnect]) -> Callable[_P, ClientConnection]:
     refused = parameters.popitem()[1]  # **refused
     legacy = inspect.Parameter("legacy", inspect.Parameter.KEYWORD_ONLY, default=None)
     all_of_them = [*parameters.values(), legacy, refused]
+    connect.__qualname__ = "connect"
     connect.__signature__ = inspect.Signature(all_of_them)  # type: ignore[attr-defined]
     return connect
 

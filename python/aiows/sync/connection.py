@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from .. import _core
 from .._control import check_close, control_payload
@@ -187,7 +187,16 @@ class Connection(Description, _core.BlockingConnection):
         else:
             self.close(CloseCode.INTERNAL_ERROR)
 
-    def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]:
+    @overload
+    def recv_streaming(self, decode: Literal[True]) -> Iterator[str]: ...
+
+    @overload
+    def recv_streaming(self, decode: Literal[False]) -> Iterator[bytes]: ...
+
+    @overload
+    def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]: ...
+
+    def recv_streaming(self, decode: bool | None = None) -> Iterator[Any]:
         """
         Return an iterator over the fragments of the next message, as they arrive.
 
