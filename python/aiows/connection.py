@@ -363,7 +363,7 @@ class Connection(Description, _core.Connection):
         """
         if self._sending:
             check_close(code, reason)
-            code, reason = CloseCode.INTERNAL_ERROR, "close during fragmented message"
+            code, reason = CloseCode.INTERNAL_ERROR, "a message was left unfinished"
         self._start_close(code, reason)
         await self.wait_closed()
 
