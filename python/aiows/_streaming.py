@@ -181,7 +181,7 @@ class _Fragments:
                 error = late
         if error is not None and connection.state < State.CLOSING:
             # Half a message is sent, which nothing may follow.
-            connection._close(CloseCode.INTERNAL_ERROR, "the message could not be completed")
+            connection._close(CloseCode.INTERNAL_ERROR, "the iterable of a message failed")
         connection._sending = False
         connection._end_turn()
         if pending:
