@@ -100,7 +100,7 @@ func DefaultConnOptions() ConnOptions {
 func (o ConnOptions) consistent() ConnOptions {
 	o.WriteLow = min(o.WriteLow, o.WriteHigh)
 	o.MaxMessageSize = min(o.MaxMessageSize, math.MaxInt64)
-	o.MaxFragmentSize = min(o.MaxFragmentSize, math.MaxInt64)
+	o.MaxFragmentSize = min(o.MaxFragmentSize, math.MaxInt64/2) // tellBegun goes as far below 0
 	return o
 }
 

@@ -3,6 +3,7 @@ package libws
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -219,6 +220,7 @@ func streamCompressed(t *testing.T, forgets bool) {
 	h := newHost(t)
 	c, p := h.agreed(false, func(o *ConnOptions) {
 		o.Compression, o.Stream = true, true
+		o.MaxFragmentSize = math.MaxUint64
 		o.Deflate = []deflate.Config{{ServerNoContextTakeover: forgets, ClientNoContextTakeover: forgets}}
 	}, extension)
 	k := newPacker(p)
