@@ -125,11 +125,12 @@ func (c *Conn) writeMessage(op wire.Opcode, flags SendFlags, text []byte) error 
 	h := wire.Header{Fin: true, Opcode: op}
 	c.countSent(text)
 	if c.deflate == nil || flags&SendNoCompress != 0 {
-		return c.writeData(h, text)
+		c.logSent(op, true, text, unpacked)
+		return c.writeHeaded(h, text)
 	}
 	p := c.deflate.send.Message(text)
 	if p == nil {
-		return c.writeData(h, text)
+		return c.writeFrame(op, true, text)
 	}
 	defer p.Release()
 	h.Rsv = rsv1
@@ -153,12 +154,12 @@ func (c *Conn) writePart(op wire.Opcode, fin bool, flags SendFlags, text []byte)
 		c.writer.packed = c.deflate != nil && flags&SendNoCompress == 0
 	}
 	if !c.writer.packed {
-		return c.writeData(h, text)
+		return c.writeFrame(op, fin, text)
 	}
 	p := c.deflate.send.Part(text, first, fin)
 	if p == nil {
 		c.writer.packed = false
-		return c.writeData(h, text)
+		return c.writeFrame(op, fin, text)
 	}
 	defer p.Release()
 	c.logSent(op, fin, text, len(p.Bytes()))

@@ -79,17 +79,23 @@ func (c *Conn) tellLog(b *batch, spare int) bool {
 // logReady reports that the batch has room for a line, what the line is about, and one
 // thing more; it tells the lines before. In a batch that is too small for that, lines
 // come late.
-func (c *Conn) logReady(b *batch) bool {
-	return c.lines == nil || c.tellLog(b, 3) && (b.n == 0 || len(b.events)-b.n >= 3)
+func (c *Conn) logReady(b *batch) bool { return c.lines == nil || c.lineFits(b) }
+
+func (c *Conn) lineFits(b *batch) bool {
+	return c.tellLog(b, 3) && (b.n == 0 || len(b.events)-b.n >= 3)
 }
 
 // logReceived notes a frame, or a message that was inflated from packed bytes, that is
 // about to be told.
 func (c *Conn) logReceived(op wire.Opcode, fin bool, payload []byte, packed int, b *batch) {
-	if c.lines != nil {
-		c.lines.add("< "+frameLine(op, c.reader.kind, fin, payload, packed), c.readAt)
-		c.tellLog(b, 1)
+	if c.lines != nil { // this much is inlined
+		c.lineReceived(op, fin, payload, packed, b)
 	}
+}
+
+func (c *Conn) lineReceived(op wire.Opcode, fin bool, payload []byte, packed int, b *batch) {
+	c.lines.add("< "+frameLine(op, c.reader.kind, fin, payload, packed), c.readAt)
+	c.tellLog(b, 1)
 }
 
 // logFrame notes a frame whose payload came in pieces. A compressed message is noted
@@ -112,7 +118,13 @@ func (c *Conn) logFrame(b *batch) {
 
 // logSent notes a frame that is about to be sent. The write lock is held.
 func (c *Conn) logSent(op wire.Opcode, fin bool, payload []byte, packed int) {
-	if c.lines != nil && !c.out.lost() {
+	if c.lines != nil { // as for logReceived
+		c.lineSent(op, fin, payload, packed)
+	}
+}
+
+func (c *Conn) lineSent(op wire.Opcode, fin bool, payload []byte, packed int) {
+	if !c.out.lost() {
 		c.lines.add("> "+frameLine(op, c.writer.fragment, fin, payload, packed), clock())
 		c.loop.post(c)
 	}

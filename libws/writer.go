@@ -226,13 +226,8 @@ func (c *Conn) flush(now int64) {
 
 // writeFrame writes one frame. The write lock is held.
 func (c *Conn) writeFrame(op wire.Opcode, fin bool, payload []byte) error {
-	return c.writeData(wire.Header{Fin: fin, Opcode: op}, payload)
-}
-
-// writeData writes one frame that is not compressed.
-func (c *Conn) writeData(h wire.Header, payload []byte) error {
-	c.logSent(h.Opcode, h.Fin, payload, unpacked)
-	return c.writeHeaded(h, payload)
+	c.logSent(op, fin, payload, unpacked)
+	return c.writeHeaded(wire.Header{Fin: fin, Opcode: op}, payload)
 }
 
 func (c *Conn) writeHeaded(h wire.Header, payload []byte) error {
