@@ -99,26 +99,29 @@ int32_t aiows_recv(aiows_conn *conn, int32_t timeout_ms, aiows_event *event_out)
 
 // ---------------------------------------------------------------- opening
 
-// opened waits for OPEN.
+// opened waits until the connection is open. The batch that tells so is left to aiows_recv:
+// lines of log_frames precede OPEN, and may be so many that it has to follow.
 static int32_t opened(blocking *b, aiows_conn *conn, aiows_error *e)
 {
 	for (;;) {
-		while (b->next < b->n) {
-			const aiows_event *event = &b->events[b->next++];
-			if (event->type == AIOWS_EV_OPEN)
-				return AIOWS_OK;
-			if (event->type == AIOWS_EV_FAILED) {
-				int32_t code = event->code;
-				aiows_conn_error(conn, e);
-				return code;
-			}
-		}
-		b->next = b->n = 0;
 		int32_t rc = aiows_poll(b->loop, b->events, BATCH, -1, &b->n);
 		if (rc != AIOWS_OK)
 			return rc;
 		if (b->n == 0)
 			return error_set(e, AIOWS_ERR_ABORTED, "a signal handler ran");
+		for (size_t i = 0; i < b->n; i++) {
+			if (b->events[i].type == AIOWS_EV_OPEN)
+				return AIOWS_OK;
+			if (b->events[i].type == AIOWS_EV_FAILED) {
+				int32_t code = b->events[i].code;
+				aiows_conn_error(conn, e);
+				return code;
+			}
+		}
+		aiows_conn_info_t info = { .size = sizeof info };
+		rc = aiows_conn_info(conn, &info);
+		if (rc != AIOWS_OK || info.state == AIOWS_OPEN || info.state == AIOWS_CLOSING)
+			return rc;
 	}
 }
 

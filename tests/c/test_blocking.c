@@ -144,6 +144,47 @@ static void what_was_asked_for_is_told(void)
 	finish(loop);
 }
 
+// frames_are_logged: the heads, too, though they come before the connection is handed out,
+// and though there are more of their lines than in a batch.
+static void frames_are_logged(void)
+{
+	enum { FIELDS = 100 };
+	aiows_header fields[FIELDS];
+	for (int i = 0; i < FIELDS; i++)
+		fields[i] = (aiows_header){ "X-Field", "value" };
+	for (int n = 0; n <= FIELDS; n += FIELDS) {
+		aiows_loop *loop = begin();
+		aiows_conn_options conn_options;
+		aiows_connect_options options;
+		aiows_conn_options_init(&conn_options, sizeof conn_options);
+		aiows_connect_options_init(&options, sizeof options);
+		conn_options.log_frames = 1;
+		options.conn = &conn_options;
+		options.headers = fields;
+		options.n_headers = n;
+		aiows_conn *conn = NULL;
+		CHECK_RC(aiows_connect_blocking(uri("/echo"), &options, &conn, NULL), AIOWS_OK);
+		CHECK_RC(aiows_send(conn, AIOWS_TEXT, 0, "hello", 5), AIOWS_OK);
+		aiows_event event = receive(conn, AIOWS_EV_LOG);
+		CHECK(memcmp(payload(&event), "> GET /echo HTTP/1.1", event.len) == 0);
+		int custom = 0;
+		char last[64] = "";
+		for (;;) {
+			CHECK_RC(aiows_recv(conn, 20000, &event), AIOWS_OK);
+			if (event.type == AIOWS_EV_MESSAGE)
+				break;
+			CHECK_INT(event.type, AIOWS_EV_LOG);
+			snprintf(last, sizeof last, "%.*s", (int)event.len,
+			         (const char *)payload(&event));
+			custom += strcmp(last, "> X-Field: value") == 0;
+		}
+		CHECK_INT(custom, n);
+		CHECK_TEXT(last, "< TEXT 'hello' [5 bytes]");
+		close_blocking(conn);
+		finish(loop);
+	}
+}
+
 static void openings_fail(void)
 {
 	aiows_loop *loop = begin();
@@ -312,6 +353,7 @@ static void a_forked_child_is_refused(void)
 	X(the_end_is_told_again)                                                                   \
 	X(time_runs_out)                                                                           \
 	X(what_was_asked_for_is_told)                                                              \
+	X(frames_are_logged)                                                                       \
 	X(openings_fail)                                                                           \
 	X(arguments_are_checked)                                                                   \
 	X(one_thread_receives)                                                                     \
