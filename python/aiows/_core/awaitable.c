@@ -57,34 +57,6 @@ static void drop_waiter(Awaitable *self)
 	}
 }
 
-// end_turn lets the next one send.
-void end_turn(Connection *conn)
-{
-	conn->turns--;
-	if (conn->turns == 0 || conn->status == AIOWS_CLOSED) { // that woke them all
-		return;
-	}
-	PyObject *type, *value, *traceback;
-	PyErr_Fetch(&type, &value, &traceback);
-	if (wake_turn(conn) < 0) {
-		PyErr_WriteUnraisable((PyObject *)conn);
-	}
-	PyErr_Restore(type, value, traceback);
-}
-
-// leave_turn gives up the turn, or its place among those that wait for it.
-static void leave_turn(Awaitable *self)
-{
-	bool taken = self->turn == TURN_TAKEN ||
-	             (self->waiter != NULL && self->waiter->status == WAITER_DONE);
-	self->turn = TURN_NONE;
-	if (taken) {
-		end_turn(self->conn);
-	} else {
-		self->conn->turns--;
-	}
-}
-
 // finish ends the awaitable and returns its connection, which the caller owns.
 static Connection *finish(Awaitable *self)
 {
@@ -199,39 +171,13 @@ static bool is_due(Connection *conn, size_t len)
 	return true;
 }
 
-// next_many returns a list of all whole messages that are queued, up to most. NULL
-// without an exception: there is none.
-static PyObject *next_many(Connection *conn, uint32_t most)
-{
-	PyObject *list = NULL;
-	for (uint32_t n = 0; n < most; n++) {
-		PyObject *message = message_next(conn);
-		if (message == NULL) {
-			break;
-		}
-		if (list == NULL && (list = PyList_New(0)) == NULL) {
-			Py_DECREF(message);
-			return NULL;
-		}
-		int appended = PyList_Append(list, message);
-		Py_DECREF(message);
-		if (appended < 0) {
-			break;
-		}
-	}
-	if (PyErr_Occurred()) {
-		Py_CLEAR(list);
-	}
-	return list;
-}
-
 // next returns what a receiver is to have. NULL without an exception: nothing yet.
 static PyObject *next(Awaitable *self)
 {
 	Connection *conn = self->conn;
 	switch (self->op) {
 	case OP_MANY:
-		return next_many(conn, self->most);
+		return messages_next(conn, self->most);
 	case OP_PART:
 		return conn->count > 0 || conn->parts != NULL ? part_next(conn) : NULL;
 	default:

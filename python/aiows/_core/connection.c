@@ -1,62 +1,12 @@
-#include "core.h"
+#include "connection.h"
 
-#include <string.h>
-
-// --- arguments
-
-static bool was_made(Connection *self)
+bool was_made(Connection *self)
 {
 	if (self->state != NULL) {
 		return true;
 	}
 	PyErr_SetString(PyExc_RuntimeError, "Connection.__init__() was not called");
 	return false;
-}
-
-// two_arguments reads (first, second=None) given by position or name.
-static int two_arguments(PyObject *const *args, Py_ssize_t n, PyObject *names, const char *first,
-                         const char *second, PyObject **out_first, PyObject **out_second)
-{
-	PyObject *values[2] = { NULL, NULL };
-	Py_ssize_t n_names = names != NULL ? PyTuple_Size(names) : 0;
-	Py_ssize_t offset = first != NULL ? 0 : 1;
-	if (n + offset > 2) {
-		PyErr_Format(PyExc_TypeError, "expected at most %zd arguments, got %zd", 2 - offset,
-		             n);
-		return -1;
-	}
-	for (Py_ssize_t i = 0; i < n; i++) {
-		values[i + offset] = args[i];
-	}
-	for (Py_ssize_t i = 0; i < n_names; i++) {
-		PyObject *name = PyTuple_GetItem(names, i);
-		int place = first != NULL && PyUnicode_CompareWithASCIIString(name, first) == 0 ? 0
-		            : PyUnicode_CompareWithASCIIString(name, second) == 0 ? 1
-		                                                                  : -1;
-		if (place < 0 || values[place] != NULL) {
-			PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
-			return -1;
-		}
-		values[place] = args[n + i];
-	}
-	if (first != NULL && values[0] == NULL) {
-		PyErr_Format(PyExc_TypeError, "missing argument: '%s'", first);
-		return -1;
-	}
-	*out_first = values[0];
-	*out_second = values[1] != NULL ? values[1] : Py_None;
-	return 0;
-}
-
-// raise_sending raises what a plain call that sends answers with.
-static PyObject *raise_sending(Connection *self, int32_t code)
-{
-	if (code == AIOWS_ERR_CLOSED) {
-		raise_closed(self);
-	} else {
-		raise_conn_error(self, code);
-	}
-	return NULL;
 }
 
 // --- receiving and sending
@@ -67,98 +17,17 @@ PyDoc_STRVAR(recv_doc, "recv($self, /, decode=None)\n--\n\n"
                        "safe: the message stays queued. Raises _closed_exception() once closed\n"
                        "and empty, _concurrency_error() while another recv waits.");
 
-static PyObject *connection_recv(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
-{
-	Connection *self = (Connection *)op;
-	int decode = -1;
-	if (!was_made(self)) {
-		return NULL;
-	}
-	if (n != 0 || names != NULL) {
-		PyObject *unused, *value;
-		if (two_arguments(args, n, names, NULL, "decode", &unused, &value) < 0) {
-			return NULL;
-		}
-		if (value != Py_None && (decode = PyObject_IsTrue(value)) < 0) {
-			return NULL;
-		}
-	}
-	PyObject *awaitable = awaitable_new(self, OP_RECV);
-	if (awaitable != NULL) {
-		((Awaitable *)awaitable)->decode = (int8_t)decode;
-	}
-	return awaitable;
-}
-
 PyDoc_STRVAR(recv_many_doc,
              "recv_many($self, /, max=None)\n--\n\n"
              "Return a list of the messages that are queued, at most max, once there is one.\n\n"
              "Cancelling is safe: the messages stay queued. Raises as recv().");
-
-static PyObject *connection_recv_many(PyObject *op, PyObject *const *args, Py_ssize_t n,
-                                      PyObject *names)
-{
-	Connection *self = (Connection *)op;
-	PyObject *unused, *value = Py_None;
-	if (!was_made(self) || two_arguments(args, n, names, NULL, "max", &unused, &value) < 0) {
-		return NULL;
-	}
-	uint32_t most = UINT32_MAX;
-	if (value != Py_None) {
-		long long number = PyLong_AsLongLong(value);
-		if (number == -1 && PyErr_Occurred()) {
-			return NULL;
-		}
-		if (number < 1) {
-			PyErr_Format(PyExc_ValueError,
-			             "max = %R, expected a positive number of messages or None",
-			             value);
-			return NULL;
-		}
-		most = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
-	}
-	PyObject *awaitable = awaitable_new(self, OP_MANY);
-	if (awaitable != NULL) {
-		((Awaitable *)awaitable)->most = most;
-	}
-	return awaitable;
-}
 
 PyDoc_STRVAR(recv_part_doc,
              "_recv_part($self, /)\n--\n\n"
              "Return (data, fin, text) of the next part of a message: bytes, or of a whole\n"
              "message what recv() returns.");
 
-static PyObject *connection_recv_part(PyObject *op, PyObject *unused UNUSED)
-{
-	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_PART) : NULL;
-}
-
 PyDoc_STRVAR(stream_doc, "_stream($self, /)\n--\n\nHave messages come in parts from now on.");
-
-static PyObject *connection_stream(PyObject *op, PyObject *unused UNUSED)
-{
-	Connection *self = (Connection *)op;
-	if (!was_made(self)) {
-		return NULL;
-	}
-	if (!self->streams && self->handle != NULL && self->on_message == NULL) {
-		int32_t code;
-		Py_BEGIN_ALLOW_THREADS code = lib.conn_stream(self->handle, 1);
-		Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED)
-		{
-			raise_conn_error(self, code);
-			return NULL;
-		}
-		self->streams = true;
-	}
-	Py_RETURN_NONE;
-}
-
-static PyObject *connection_anext(PyObject *op)
-{
-	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_NEXT) : NULL;
-}
 
 PyDoc_STRVAR(send_doc,
              "send($self, /, message, text=None)\n--\n\n"
@@ -167,222 +36,36 @@ PyDoc_STRVAR(send_doc,
              "The whole message is queued at the first step and goes out even when the await\n"
              "is cancelled; then it waits while more than write_high bytes are pending.");
 
-static PyObject *connection_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
-{
-	Connection *self = (Connection *)op;
-	PyObject *message, *text;
-	if (!was_made(self) ||
-	    two_arguments(args, n, names, "message", "text", &message, &text) < 0) {
-		return NULL;
-	}
-	if (!PyUnicode_Check(message) && !PyBytes_Check(message) &&
-	    !PyObject_CheckBuffer(message)) {
-		return PyObject_CallMethodObjArgs(op, self->state->s__send_parts, message, text,
-		                                  NULL);
-	}
-	int kind = message_kind(message, text);
-	if (kind < 0) {
-		return NULL;
-	}
-	Awaitable *awaitable = (Awaitable *)awaitable_new(self, OP_SEND);
-	if (awaitable != NULL) {
-		awaitable->payload = Py_NewRef(message);
-		awaitable->kind = (uint8_t)kind;
-	}
-	return (PyObject *)awaitable;
-}
-
 PyDoc_STRVAR(send_nowait_doc,
              "send_nowait($self, /, message, text=None)\n--\n\n"
              "Queue a message from any thread, or raise Error(AGAIN) and queue nothing.");
 
-static PyObject *connection_send_nowait(PyObject *op, PyObject *const *args, Py_ssize_t n,
-                                        PyObject *names)
-{
-	Connection *self = (Connection *)op;
-	PyObject *message, *text;
-	if (!was_made(self) ||
-	    two_arguments(args, n, names, "message", "text", &message, &text) < 0) {
-		return NULL;
-	}
-	int kind = message_kind(message, text);
-	if (kind < 0) {
-		return NULL;
-	}
-	uint64_t epoch = self->writable_epoch;
-	size_t len;
-	int code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED
-	                                        : send_message(self, message, kind, 0, &len);
-	if (code == AIOWS_OK) {
-		Py_RETURN_NONE;
-	}
-	if (code == SEND_RAISED) {
-		return NULL;
-	}
-	if (code == AIOWS_ERR_AGAIN && self->writable_epoch == epoch) {
-		self->writable_owed = true;
-	}
-	return raise_sending(self, code);
-}
-
 PyDoc_STRVAR(send_fragment_doc, "send_fragment($self, kind, fin, data, /)\n--\n\n"
                                 "Queue one frame of a message; True when drain() would wait.");
-
-static PyObject *connection_send_fragment(PyObject *op, PyObject *args)
-{
-	Connection *self = (Connection *)op;
-	int kind, fin;
-	PyObject *data;
-	Payload payload;
-	if (!was_made(self) || !PyArg_ParseTuple(args, "ipO:send_fragment", &kind, &fin, &data) ||
-	    message_kind(data, Py_None) < 0 || payload_open(&payload, data) < 0) {
-		return NULL;
-	}
-	uint64_t epoch = self->writable_epoch;
-	aiows_conn *handle = self->handle;
-	int32_t code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED : AIOWS_ERR_STATE;
-	if (handle != NULL && self->status != AIOWS_CLOSED) {
-		Py_BEGIN_ALLOW_THREADS code = lib.send_fragment(handle, kind, AIOWS_FORCE, fin,
-		                                                payload.data, (size_t)payload.len);
-		Py_END_ALLOW_THREADS
-	}
-	payload_close(&payload);
-	if (code < 0) {
-		return raise_sending(self, code);
-	}
-	if (code == AIOWS_PENDING && self->writable_epoch == epoch) {
-		self->writable_owed = true;
-	}
-	return PyBool_FromLong(code == AIOWS_PENDING && self->writable_owed);
-}
 
 PyDoc_STRVAR(drain_doc, "drain($self, /)\n--\n\n"
                         "Wait until no more than write_low bytes are pending, if more than\n"
                         "write_high were.");
-
-static PyObject *connection_drain(PyObject *op, PyObject *unused UNUSED)
-{
-	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_DRAIN) : NULL;
-}
 
 PyDoc_STRVAR(take_turn_doc,
              "_take_turn($self, /)\n--\n\n"
              "Wait until no other message is being sent in parts. send() waits from\n"
              "then on until _end_turn().");
 
-static PyObject *connection_take_turn(PyObject *op, PyObject *unused UNUSED)
-{
-	return was_made((Connection *)op) ? awaitable_new((Connection *)op, OP_TURN) : NULL;
-}
-
 PyDoc_STRVAR(end_turn_doc, "_end_turn($self, /)\n--\n\nLet the next one send.");
-
-static PyObject *connection_end_turn(PyObject *op, PyObject *unused UNUSED)
-{
-	Connection *self = (Connection *)op;
-	if (!was_made(self)) {
-		return NULL;
-	}
-	if (self->turns == 0) {
-		PyErr_SetString(PyExc_RuntimeError, "_end_turn() without _take_turn()");
-		return NULL;
-	}
-	end_turn(self);
-	Py_RETURN_NONE;
-}
 
 // --- control
 
-static PyObject *control(Connection *self, PyObject *data,
-                         int32_t (*function)(aiows_conn *conn, const void *data, size_t len))
-{
-	Payload payload;
-	if (!was_made(self) || message_kind(data, Py_None) < 0 ||
-	    payload_open(&payload, data) < 0) {
-		return NULL;
-	}
-	aiows_conn *handle = self->handle;
-	int32_t code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED : AIOWS_ERR_STATE;
-	if (handle != NULL && self->status != AIOWS_CLOSED) {
-		Py_BEGIN_ALLOW_THREADS code = function(handle, payload.data, (size_t)payload.len);
-		Py_END_ALLOW_THREADS
-	}
-	payload_close(&payload);
-	if (code < 0) {
-		return raise_sending(self, code);
-	}
-	Py_RETURN_NONE;
-}
-
 PyDoc_STRVAR(ping_doc, "_ping($self, data, /)\n--\n\nQueue a Ping of at most 125 bytes.");
 
-static PyObject *connection_ping(PyObject *op, PyObject *data)
-{
-	return control((Connection *)op, data, lib.ping);
-}
-
 PyDoc_STRVAR(pong_doc, "_pong($self, data, /)\n--\n\nQueue a Pong of at most 125 bytes.");
-
-static PyObject *connection_pong(PyObject *op, PyObject *data)
-{
-	return control((Connection *)op, data, lib.pong);
-}
 
 PyDoc_STRVAR(close_doc, "_close($self, code, reason, /)\n--\n\n"
                         "Start the close handshake; nothing once closed.");
 
-static PyObject *connection_close(PyObject *op, PyObject *args)
-{
-	Connection *self = (Connection *)op;
-	int close_code;
-	const char *reason;
-	if (!was_made(self) || !PyArg_ParseTuple(args, "is:_close", &close_code, &reason)) {
-		return NULL;
-	}
-	aiows_conn *handle = self->handle;
-	if (handle == NULL || self->status == AIOWS_CLOSED) {
-		Py_RETURN_NONE;
-	}
-	if (self->paused && self->status == AIOWS_OPEN) {
-		self->paused = false;
-		lib.resume(handle);
-	}
-	int32_t code;
-	Py_BEGIN_ALLOW_THREADS code = lib.close(handle, close_code, reason);
-	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED)
-	{
-		raise_conn_error(self, code);
-		return NULL;
-	}
-	if (self->status == AIOWS_OPEN) {
-		self->status = AIOWS_CLOSING;
-	}
-	Py_RETURN_NONE;
-}
-
 PyDoc_STRVAR(abort_doc, "_abort($self, /)\n--\n\n"
                         "End the connection without a close handshake; nothing once closed, or\n"
                         "in a forked child, whose it is not.");
-
-static PyObject *connection_abort(PyObject *op, PyObject *unused UNUSED)
-{
-	Connection *self = (Connection *)op;
-	if (!was_made(self)) {
-		return NULL;
-	}
-	aiows_conn *handle = self->handle;
-	if (handle == NULL || self->status == AIOWS_CLOSED || library_forked) {
-		Py_RETURN_NONE;
-	}
-	int32_t code;
-	Py_BEGIN_ALLOW_THREADS code = lib.abort(handle);
-	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED)
-	{
-		raise_conn_error(self, code);
-		return NULL;
-	}
-	Py_RETURN_NONE;
-}
 
 // --- own I/O
 
@@ -390,96 +73,13 @@ PyDoc_STRVAR(feed_doc, "_feed($self, data, /)\n--\n\n"
                        "Take bytes of the peer of an attached connection; nothing once closed.\n\n"
                        "True when no more may be fed before _on_input or the end.");
 
-static PyObject *connection_feed(PyObject *op, PyObject *data)
-{
-	Connection *self = (Connection *)op;
-	Payload payload;
-	if (!was_made(self) || message_kind(data, Py_None) < 0 ||
-	    payload_open(&payload, data) < 0) {
-		return NULL;
-	}
-	aiows_conn *handle = self->handle;
-	int32_t code = AIOWS_ERR_CLOSED;
-	if (handle != NULL) {
-		Py_BEGIN_ALLOW_THREADS code = lib.feed(handle, payload.data, (size_t)payload.len);
-		Py_END_ALLOW_THREADS
-	}
-	payload_close(&payload);
-	if (code < 0 && code != AIOWS_ERR_CLOSED) {
-		raise_conn_error(self, code);
-		return NULL;
-	}
-	return PyBool_FromLong(code == AIOWS_PENDING);
-}
-
 PyDoc_STRVAR(feed_end_doc, "_feed_end($self, os_errno=0, message=None, /)\n--\n\n"
                            "Say that the peer of an attached connection sends no more.");
-
-static PyObject *connection_feed_end(PyObject *op, PyObject *args)
-{
-	Connection *self = (Connection *)op;
-	int number = 0;
-	const char *message = NULL;
-	if (!was_made(self) || !PyArg_ParseTuple(args, "|iz:_feed_end", &number, &message)) {
-		return NULL;
-	}
-	int32_t code = AIOWS_ERR_CLOSED;
-	if (self->handle != NULL) {
-		code = lib.feed_end(self->handle, number, message);
-	}
-	if (code < 0 && code != AIOWS_ERR_CLOSED) {
-		raise_conn_error(self, code);
-		return NULL;
-	}
-	Py_RETURN_NONE;
-}
 
 PyDoc_STRVAR(drain_output_doc,
              "_drain_output($self, most, /)\n--\n\n"
              "Return at most that many bytes for the peer of an attached connection.\n\n"
              "b\"\" when there are none now, None when none follow.");
-
-static PyObject *connection_drain_output(PyObject *op, PyObject *object)
-{
-	Connection *self = (Connection *)op;
-	size_t n = 0;
-	Py_ssize_t most = PyLong_AsSsize_t(object);
-	if (!was_made(self) || (most == -1 && PyErr_Occurred())) {
-		return NULL;
-	}
-	if (most < 1) {
-		PyErr_Format(PyExc_ValueError, "most = %R, expected a positive number", object);
-		return NULL;
-	}
-	if (self->handle == NULL) {
-		Py_RETURN_NONE;
-	}
-	int32_t code = lib.buffered(self->handle, &n);
-	if (code < 0) {
-		raise_conn_error(self, code);
-		return NULL;
-	}
-	most = n == 0 ? 1 : n < (size_t)most ? (Py_ssize_t)n : most;
-	PyObject *bytes = PyBytes_FromStringAndSize(NULL, most);
-	if (bytes == NULL) {
-		return NULL;
-	}
-	code = lib.drain(self->handle, PyBytes_AsString(bytes), (size_t)most, &n);
-	if (code < 0) {
-		Py_DECREF(bytes);
-		if (code == AIOWS_ERR_CLOSED) {
-			Py_RETURN_NONE;
-		}
-		raise_conn_error(self, code);
-		return NULL;
-	}
-	if (n < (size_t)most) { // another thread drains as well, or nothing was there
-		PyObject *whole = bytes;
-		bytes = PyBytes_FromStringAndSize(PyBytes_AsString(whole), (Py_ssize_t)n);
-		Py_DECREF(whole);
-	}
-	return bytes;
-}
 
 // --- description
 

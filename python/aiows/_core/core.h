@@ -222,7 +222,7 @@ struct Awaitable {
 enum { WAITER_PENDING, WAITER_DONE, WAITER_CANCELLED };
 enum { PLACE_NONE, PLACE_RECEIVER, PLACE_SENDER };
 
-#define EPOCH_TURN (UINT64_MAX - 2) // of a waiter that wake_turn wakes
+#define EPOCH_TURN (UINT64_MAX - 2) // of a waiter that end_turn wakes
 #define EPOCH_CLOSED (UINT64_MAX - 1) // of a waiter that only CLOSED wakes
 #define EPOCH_ALL UINT64_MAX // wakes every one
 
@@ -369,6 +369,8 @@ void queue_convert(Loop *loop); // the messages that point into the batch in han
 PyObject *queue_pop(Connection *conn);
 // message_next returns the next whole message. NULL without an exception: there is none.
 PyObject *message_next(Connection *conn);
+// messages_next returns a list of all whole messages that are queued, up to most; NULL as above.
+PyObject *messages_next(Connection *conn, uint32_t most);
 PyObject *part_next(Connection *conn); // (data, fin, text) of the next part; one is there
 
 // Payload is the bytes of a str or bytes-like object, in place.
@@ -392,7 +394,6 @@ int send_message(Connection *conn, PyObject *payload, int kind, uint32_t flags, 
 // --- awaitable.c
 extern PyType_Spec awaitable_spec;
 PyObject *awaitable_new(Connection *conn, int op);
-void end_turn(Connection *conn);
 
 // --- waiter.c
 extern PyType_Spec waiter_spec;
@@ -404,7 +405,8 @@ void waiter_recycle(Waiter *waiter); // steals
 int waiter_wake(Waiter *waiter, bool step);
 int wake_receiver(Connection *conn, bool step);
 int wake_senders(Connection *conn, uint64_t epoch, bool step);
-int wake_turn(Connection *conn); // the oldest of those that wait for it
+void end_turn(Connection *conn); // lets the next one send
+void leave_turn(Awaitable *self); // gives up the turn, or its place among those that wait for it
 
 // --- listener.c
 extern PyType_Spec listener_spec;

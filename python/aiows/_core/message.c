@@ -198,6 +198,30 @@ PyObject *message_next(Connection *self)
 	return NULL;
 }
 
+PyObject *messages_next(Connection *conn, uint32_t most)
+{
+	PyObject *list = NULL;
+	for (uint32_t n = 0; n < most; n++) {
+		PyObject *message = message_next(conn);
+		if (message == NULL) {
+			break;
+		}
+		if (list == NULL && (list = PyList_New(0)) == NULL) {
+			Py_DECREF(message);
+			return NULL;
+		}
+		int appended = PyList_Append(list, message);
+		Py_DECREF(message);
+		if (appended < 0) {
+			break;
+		}
+	}
+	if (PyErr_Occurred()) {
+		Py_CLEAR(list);
+	}
+	return list;
+}
+
 PyObject *part_next(Connection *self)
 {
 	PyObject *part;

@@ -193,13 +193,42 @@ int wake_senders(Connection *conn, uint64_t epoch, bool step)
 	return result;
 }
 
-int wake_turn(Connection *conn)
+// --- turns to send
+
+// wake_turn wakes the oldest of those that wait for their turn.
+static int wake_turn(Connection *conn)
 {
 	Waiter *waiter = conn->senders;
 	while (waiter != NULL && waiter->epoch != EPOCH_TURN) {
 		waiter = waiter->next;
 	}
 	return waiter != NULL ? waiter_wake(waiter_take(waiter), false) : 0;
+}
+
+void end_turn(Connection *conn)
+{
+	conn->turns--;
+	if (conn->turns == 0 || conn->status == AIOWS_CLOSED) { // that woke them all
+		return;
+	}
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	if (wake_turn(conn) < 0) {
+		PyErr_WriteUnraisable((PyObject *)conn);
+	}
+	PyErr_Restore(type, value, traceback);
+}
+
+void leave_turn(Awaitable *self)
+{
+	bool taken = self->turn == TURN_TAKEN ||
+	             (self->waiter != NULL && self->waiter->status == WAITER_DONE);
+	self->turn = TURN_NONE;
+	if (taken) {
+		end_turn(self->conn);
+	} else {
+		self->conn->turns--;
+	}
 }
 
 // --- the methods that tasks call
