@@ -83,7 +83,7 @@ def open_error(
     exception = _open_error(error, uri, info)
     response = response_of(info) if info is not None else None
     if response is not None and 300 <= response.status_code < 400:
-        if not isinstance(exception, exceptions.InvalidStatus):
+        if not isinstance(exception, (exceptions.InvalidStatus, exceptions.InvalidProxyStatus)):
             exception.__cause__ = exceptions.InvalidStatus(response)
     return exception
 
