@@ -81,12 +81,13 @@ class Carrier(asyncio.Protocol):
         self.description: dict[str, Any] = {}
 
     async def wait_lost(self) -> None:
-        """Wait until the transport is gone, if there was one."""
+        """Wait until the transport is gone, if there was one, but not for long."""
         if self._transport is None:
             return
         if self._lost is None:
             self._lost = self._loop.create_future()
-        await asyncio.shield(self._lost)
+        # uvloop never tells of one whose opening was cancelled at its end.
+        await asyncio.wait([self._lost], timeout=2 * _SHUTDOWN_LIMIT)
 
     # Called by the transport
 
@@ -159,7 +160,8 @@ class Carrier(asyncio.Protocol):
         """Close the transport: the connection has ended. What it sent last still goes out."""
         if not self._ended:
             self._full = False
-            self.pump()
+            if not self._loop.is_closed():
+                self.pump()
             self._ended = True
             self._leave()
 
@@ -421,6 +423,8 @@ async def connect_attached(connector: connect, uri: str) -> ClientConnection:
             finally:
                 if connection._opened is opened:
                     connection._opened = None
+                if opened.done() and not opened.cancelled():
+                    opened.exception()  # read; another reason may have come first
     finally:
         dialer.close()
 
