@@ -18,8 +18,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core, _loop
+from ._connecting import connect_socket, secure, transport_of
 from ._errors import open_error
-from ._targets import HAPPY_EYEBALLS_DELAY
 from .exceptions import InvalidStatus, ProxyError
 from .proxy import _authority
 
@@ -74,6 +74,7 @@ class Carrier(asyncio.Protocol):
         self._ended = False  # the connection has
         self._serving = False
         self._peer_left = False
+        self._lost_early: list[Exception | None] = []
         self._lost: asyncio.Future[None] | None = None
         self._guard: asyncio.TimerHandle | None = None
         self.local_address: Any = None
@@ -98,7 +99,9 @@ class Carrier(asyncio.Protocol):
         secure = transport.get_extra_info("ssl_object")
         if secure is not None:
             self.description = _tls_description(secure)
-        if self._ended:
+        if self._lost_early:
+            self.connection_lost(self._lost_early.pop())
+        elif self._ended:
             self._leave()
         else:
             self.pump()
@@ -118,6 +121,10 @@ class Carrier(asyncio.Protocol):
         self._serve()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is None:
+            # While TLS began, as uvloop tells it: whoever began it gets to know why.
+            self._lost_early = [exc]
+            return
         self._transport = None
         if self._guard is not None:
             self._guard.cancel()
@@ -255,15 +262,15 @@ class Dialer:
         fd = take("fd", None)
         self._sock = None if fd is None else socket.socket(fileno=os.dup(fd))
         self._given_sock = fd is not None
-        self._options: dict[str, Any] = {"family": _FAMILIES[take("family", None) or 0]}
+        self._options: dict[str, Any] = {
+            "family": _FAMILIES[take("family", None) or 0],
+            "happy_eyeballs_delay": (take("happy_eyeballs_delay_ms", None) or 0) / 1000 or None,
+            "interleave": take("interleave", None) or 0,
+            "all_errors": all_errors,
+        }
         local = take("local_address", None), take("local_port", None)
         if local != (None, None):
             self._options["local_addr"] = local[0], local[1] or 0
-        delay = (take("happy_eyeballs_delay_ms", None) or 0) / 1000 or None
-        interleave = take("interleave", None)
-        self._racing = {"happy_eyeballs_delay": delay, "interleave": interleave}
-        self._usual = delay == HAPPY_EYEBALLS_DELAY and interleave == 1
-        self._all_errors: dict[str, Any] = {"all_errors": True} if all_errors else {}
 
     def carry(self, carrier: Carrier) -> None:
         """Have carrier be the protocol of what is connected next."""
@@ -323,59 +330,34 @@ class Dialer:
 
     async def _dial(self, uri: str) -> None:
         loop = asyncio.get_running_loop()
-        protocol = self._factory
         host, port, _ = _authority(uri)
         name = self._server_name or host.partition("%")[0]
         tls = self._tls | {"server_hostname": name}
         if self._path is not None:
             path = self._path
             path = "\0" + path[1:] if path.startswith("@") else path
-            await loop.create_unix_connection(protocol, path, **tls)
+            transport, _ = await loop.create_unix_connection(asyncio.Protocol, path)
+            await secure(transport, self._carrier, tls)
             return
-        if self._sock is not None:
-            sock, self._sock = self._sock, None
-            sock.setblocking(False)
-            try:
-                await loop.create_connection(protocol, sock=sock, **tls)
-            except BaseException:
-                sock.close()
-                raise
-            return
-        options = self._options
-        if isinstance(loop, asyncio.BaseEventLoop) or not self._usual:
-            options = options | self._racing  # others do not know them
-        options = options | self._all_errors
+        host, port = self._host or host, self._port or port
         if self._proxy is not None:
-            await self._dial_proxy(self._host or host, self._port or port, options, tls)
+            await self._dial_proxy(host, port, tls)
             return
-        await loop.create_connection(
-            protocol, self._host or host, self._port or port, **options, **tls
-        )
+        sock, self._sock = self._sock, None
+        if sock is None:
+            sock = await connect_socket(host, port, **self._options)
+        await transport_of(sock, self._carrier, tls)
 
-    async def _dial_proxy(
-        self, host: str, port: int, options: dict[str, Any], tls: dict[str, Any]
-    ) -> None:
+    async def _dial_proxy(self, host: str, port: int, tls: dict[str, Any]) -> None:
         from ._tunnel import Tunnel
 
         assert self._proxy is not None
         agent = self.core.get("user_agent", "")
         way = Tunnel(
-            self._proxy, host, port, user_agent=agent, tls=self._proxy_tls, options=options
+            self._proxy, host, port, user_agent=agent, tls=self._proxy_tls, options=self._options
         )
-        transport = await way.open()
-        try:
-            secured = await asyncio.get_running_loop().start_tls(
-                transport, self._carrier, tls.pop("ssl"), **tls
-            )
-            assert secured is not None
-        except BaseException:
-            transport.abort()
-            raise
-        self._carrier.connection_made(secured)
+        await secure(await way.open(), self._carrier, tls)
         self._carrier.description["proxy"] = way.shown
-
-    def _factory(self) -> Carrier:
-        return self._carrier
 
 
 async def connect_attached(connector: connect, uri: str) -> ClientConnection:

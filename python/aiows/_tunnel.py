@@ -17,6 +17,7 @@ import ssl
 import urllib.parse
 from typing import Any, Never
 
+from ._connecting import connect_socket, transport_of
 from ._errors import without_credentials
 from .exceptions import InvalidProxyMessage, InvalidProxyStatus, ProxyError
 from .headers import Headers
@@ -68,7 +69,7 @@ class Tunnel:
         user_agent: Told to http:// and https:// proxies unless it is empty.
         tls: For an https:// proxy, the arguments ssl, server_hostname and timeouts of
             create_connection; ssl and server_hostname have defaults.
-        options: What else create_connection is told for the way to the proxy.
+        options: What else connect_socket is told for the way to the proxy.
 
     Attributes:
         shown: The URL without credentials.
@@ -96,10 +97,11 @@ class Tunnel:
         self._port = port
         self._user_agent = user_agent
         self._options = dict(options)
+        self._tls: dict[str, Any] = {}
         if self._scheme == "https":
-            self._options |= {"server_hostname": self._address[0], **tls}
-            if self._options.get("ssl") is None:
-                self._options["ssl"] = ssl.create_default_context()
+            self._tls = {"server_hostname": self._address[0], **tls}
+            if self._tls.get("ssl") is None:
+                self._tls["ssl"] = ssl.create_default_context()
         shown = f"[{self._host}]" if ":" in self._host else self._host
         self._target = f"{shown}:{port}"
 
@@ -136,11 +138,9 @@ class Tunnel:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_LINE_LIMIT, loop=loop)
         try:
-            transport, _ = await loop.create_connection(
-                lambda: asyncio.StreamReaderProtocol(reader, loop=loop),
-                *self._address,
-                **self._options,
-            )
+            protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+            sock = await connect_socket(*self._address, **self._options)
+            transport = await transport_of(sock, protocol, self._tls)
         except OSError as error:
             if isinstance(error, (ssl.SSLError, socket.gaierror)) or not error.errno:
                 error.add_note(f"proxy {self.shown}")

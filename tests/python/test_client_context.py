@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import socket
 import ssl
 import subprocess
+import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.utils import accept_key
 
 import aiows
-from aiows import AioWebSocket, connect, unix_connect
+from aiows import AioWebSocket, State, connect, unix_connect
 from aiows.exceptions import ConnectionClosedError, InvalidStatus, SecurityError
 
 pytestmark = pytest.mark.usefixtures("direct")
@@ -293,6 +295,65 @@ async def test_cancel(certificates: Certificates, stage: str, loop_factory: Any)
         with pytest.raises(asyncio.CancelledError):
             await task
         over.set()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_cancel_at_each_turn(
+    certificates: Certificates, answers: bool, loop_factory: Any
+) -> None:
+    """No descriptor is left, in whichever turn of the loop the opening is cancelled."""
+    context = client_context(certificates)
+    async with contextlib.AsyncExitStack() as stack:
+        if answers:
+            port = await stack.enter_async_context(serving(echo, server_context(certificates)))
+        else:
+            silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+            port = silent.getsockname()[1]
+        uri = f"wss://127.0.0.1:{port}/"
+        for turns in range(25):
+            task = asyncio.create_task(connect(uri, ssl=context)._open())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if task.done():
+                await task.result().close()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await (await task).close()
+            left = [name for name in sockets_of_process() if name == ("127.0.0.1", port)]
+            assert not left, f"after {turns} turns"
+
+
+def sockets_of_process() -> list[Any]:
+    """Return where the sockets of this process are connected to."""
+    peers = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(name))) as sock:
+                    peers.append(sock.getpeername())
+    return peers
+
+
+def test_left_open_by_another_loop(certificates: Certificates) -> None:
+    """What a loop left when it closed does not disturb the next one."""
+
+    async def leave(port: int) -> Any:
+        return await connect(f"wss://localhost:{port}/", ssl=client_context(certificates))
+
+    async def main() -> None:
+        async with serving(echo, server_context(certificates)) as port:
+            left = await asyncio.to_thread(lambda: asyncio.run(leave(port)))
+            closed = await asyncio.to_thread(lambda: asyncio.run(leave_closed(port)))
+            assert closed.state is State.CLOSED and left.state is State.CLOSED
+
+    async def leave_closed(port: int) -> Any:
+        async with connect(f"wss://localhost:{port}/", ssl=client_context(certificates)) as ws:
+            return ws
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # asyncio's, about the transport
+        asyncio.run(main())
+        gc.collect()
 
 
 async def test_floods_both_ways(certificates: Certificates, loop_factory: Any) -> None:
