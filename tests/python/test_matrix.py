@@ -27,6 +27,9 @@ from matrix import (
     Server,
 )
 
+# What goes over the wire is the core's, with any Python.
+pytestmark = pytest.mark.once
+
 
 class Processes:
     """Starts each client and server program when it is first wanted."""

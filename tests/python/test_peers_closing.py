@@ -30,6 +30,9 @@ from styles import (
     closed_exception,
 )
 
+# What goes over the wire is the core's, with any Python.
+pytestmark = pytest.mark.once
+
 styles = pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
 
 

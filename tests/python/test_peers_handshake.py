@@ -27,6 +27,9 @@ from aiows import (
 )
 from styles import AIOWEBSOCKET_RECEIVE, CONNECT_RECV, STYLES, Style
 
+# What goes over the wire is the core's, with any Python.
+pytestmark = pytest.mark.once
+
 styles = pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
 receiving = pytest.mark.parametrize(
     "style", [CONNECT_RECV, AIOWEBSOCKET_RECEIVE], ids=lambda style: style.name

@@ -21,6 +21,9 @@ from aiows import (
 )
 from styles import AIOWEBSOCKET_ON_MESSAGE, AIOWEBSOCKET_RECEIVE, CONNECT_RECV, STYLES, Style
 
+# What goes over the wire is the core's, with any Python.
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 MESSAGES: list[str | bytes] = [
     "text",

@@ -234,7 +234,6 @@ class Session:
         except UnsendableInput as error:
             self._status = Status.NOT_OPENED
             self._note(str(error), FAULT)
-            return
         await self._wait_for_silence(receiving)
 
     async def _wait_for_silence(self, receiving: asyncio.Task[None]) -> None:
