@@ -158,8 +158,10 @@ func (c *Conn) Drain(b []byte) (n int, err error) {
 // full reports that more than limit bytes wait. The lock is held.
 func (a *attachment) full(limit uint64) bool { return uint64(a.bytes+a.behind) > limit }
 
-// roomy reports that the host may feed again. The lock is held.
-func (a *attachment) roomy(limit uint64) bool { return uint64(a.bytes+a.behind) <= limit/2 }
+// inputDue reports that the host waits to feed, and may again. The lock is held.
+func (a *attachment) inputDue(limit uint64) bool {
+	return a.owed && uint64(a.bytes+a.behind) <= limit/2
+}
 
 // waiting reports that there are bytes, or the end, to be read.
 func (a *attachment) waiting() bool {
@@ -220,7 +222,7 @@ func (c *Conn) transportDue() bool {
 	a := c.attached
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.owed && a.roomy(c.opts.ReadAhead)
+	return a.inputDue(c.opts.ReadAhead)
 }
 
 // tellTransport emits EventOutput and EventInput when they are due.
@@ -231,14 +233,18 @@ func (c *Conn) tellTransport(b *batch) {
 			b.next(c, EventOutput)
 		}
 	}
-	if b.full() || !c.transportDue() || c.out.news.Load() {
+	if b.full() || c.out.news.Load() {
 		return
 	}
+	c.account()
 	a := c.attached
 	a.mu.Lock()
-	a.owed = false
+	due := a.inputDue(c.opts.ReadAhead)
+	a.owed = a.owed && !due
 	a.mu.Unlock()
-	b.next(c, EventInput)
+	if due {
+		b.next(c, EventInput)
+	}
 }
 
 // ---------------------------------------------------------------- readiness

@@ -786,6 +786,29 @@ func TestAttachedThreads(t *testing.T) {
 	}
 }
 
+// TestAttachedThreadsAreHeldBack: however feeding and telling meet, what waits is bounded.
+func TestAttachedThreadsAreHeldBack(t *testing.T) {
+	h := newHost(t)
+	const limit = 1000
+	c := h.attachOpen(func(o *ConnOptions) { o.ReadAhead = limit })
+	frame := (&peer{}).frame(2, true, filled(600, 'x'))
+	most := 0
+	h.async("the feeder", func() {
+		for n := 0; n < 5000; {
+			if _, err := c.Feed(frame); err != nil {
+				continue
+			}
+			n++
+			c.attached.mu.Lock()
+			most = max(most, c.attached.bytes+c.attached.behind)
+			c.attached.mu.Unlock()
+		}
+	})
+	if most > limit+len(frame) {
+		t.Errorf("%d bytes waited, expected at most %d", most, limit+len(frame))
+	}
+}
+
 // TestAttachedRedirects: AttachRedirect follows by the rules of connections with a socket.
 func TestAttachedRedirects(t *testing.T) {
 	h := newHost(t)
