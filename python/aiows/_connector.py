@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import ssl as _ssl
-import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -120,8 +119,6 @@ class Connector:
         )
         self._ssl = _check_ssl(ssl, self._secure, plain=self._takes_plain)
         self._plain = _is_plain(self._ssl)
-        if self._plain:
-            self._check_plain(all_errors)
         self._options = connection_options(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -190,10 +187,6 @@ class Connector:
             name = f"{base.__module__}.{base.__name__}"
             raise TypeError(f"create_connection must be a subclass of {name}, got {value!r}")
         return value
-
-    def _check_plain(self, all_errors: object) -> None:
-        if all_errors and sys.version_info < (3, 12):
-            raise ValueError("all_errors with a plain ssl.SSLContext needs Python 3.12")
 
     def _core_options(self, uri: str) -> dict[str, Any]:
         """Return the core's options for a connection to uri; the environment is read now."""

@@ -198,6 +198,11 @@ async def test_where_it_connects(certificates: Certificates, tmp_path: Path) -> 
             assert await ws.recv() == "x"
         with pytest.raises(ConnectionRefusedError):
             await connect(uri, ssl=context, port=1, host="127.0.0.1")
+        with pytest.raises(ExceptionGroup) as caught:
+            await connect(uri, ssl=context, port=1, host="127.0.0.1", all_errors=True)
+        assert [type(error) for error in caught.value.exceptions] == [ConnectionRefusedError]
+        with pytest.raises(OSError, match=r"bind to 192\.0\.2\.1"):
+            await connect(uri, ssl=context, local_addr=("192.0.2.1", 0), family=socket.AF_INET)
         with pytest.raises(socket.gaierror):
             await connect("wss://nowhere.invalid/", ssl=context)
     path = str(tmp_path / "socket")
