@@ -436,35 +436,41 @@ typedef struct aiows_connect_options {
 	size_t n_subprotocols;
 	const aiows_header *headers; // in this order; they replace default fields
 	size_t n_headers;
-	const char *const *raw_lines; // the whole request, a line each, no CRLF; headers
-	size_t n_raw_lines; // apply on top; origin, user_agent and subprotocols
-	// must be unset
+	// the whole request, a line each, no CRLF; headers apply on top; origin, user_agent and
+	// subprotocols must be unset
+	const char *const *raw_lines;
+	size_t n_raw_lines;
 	const aiows_conn_options *conn; // NULL: the defaults
 	int32_t fd; // -1; else a connected stream socket, see aiows_connect
 	int32_t family; // 0; 4, 6: only addresses of IPv4, of IPv6
 	const char *unix_path; // connect to this Unix socket; @ first: abstract
 	const char *local_address; // name or address to bind to before connecting
 	int32_t local_port; // port to bind to before connecting; 0: any
-	int32_t interleave; // 1: addresses of the first family that come before
-	// families alternate (RFC 8305 section 4); 0: the
-	// resolver's order
-	int64_t happy_eyeballs_delay_ms; // 250: the next address is tried beside one that does
-	// not answer; 0: when that has failed
-	int64_t tls_handshake_timeout_ms; // 60000: for the TLS handshake; then AIOWS_ERR_TIMEOUT
-	// with os_errno ECONNABORTED; 0: none
-	int64_t tls_shutdown_timeout_ms; // 30000: from the second Close frame to the end of TLS,
-	// within close_timeout_ms; 0: none
+	// 1: addresses of the first family that come before families alternate (RFC 8305 section
+	// 4); 0: the resolver's order
+	int32_t interleave;
+	// 250: the next address is tried beside one that does not answer; 0: when that has
+	// failed
+	int64_t happy_eyeballs_delay_ms;
+	// 60000: for the TLS handshake; then AIOWS_ERR_TIMEOUT with os_errno ECONNABORTED; 0:
+	// none
+	int64_t tls_handshake_timeout_ms;
+	// 30000: from the second Close frame to the end of TLS, within close_timeout_ms; 0: none
+	int64_t tls_shutdown_timeout_ms;
 	int32_t max_redirects; // 10; 0: none is followed
 	uint32_t reserved;
 	const char *proxy; // URL of a proxy; NULL: none; "env": see below
-	aiows_tls *proxy_tls; // for an https proxy; NULL: verified against the
-	// system's authorities
+	// for an https proxy; NULL: verified against the system's authorities
+	aiows_tls *proxy_tls;
 	const char *proxy_server_name; // TLS server name instead of an https proxy's host
-	const char *const *proxy_environment; // NAME=value each, with proxy "env" only; NULL:
-	size_t n_proxy_environment; // the environment that the process started with
+	// NAME=value each, with proxy "env" only; NULL: the environment that the process started
+	// with
+	const char *const *proxy_environment;
+	size_t n_proxy_environment;
 	int64_t proxy_tls_handshake_timeout_ms; // 60000: as tls_handshake_timeout_ms
-	int64_t proxy_tls_shutdown_timeout_ms; // 30000: as tls_shutdown_timeout_ms, with a ws
-	// URI, whose TLS ends at the proxy; with wss nobody waits for an end of the outer TLS
+	// 30000: as tls_shutdown_timeout_ms, with a ws URI, whose TLS ends at the proxy; with
+	// wss nobody waits for an end of the outer TLS
+	int64_t proxy_tls_shutdown_timeout_ms;
 } aiows_connect_options;
 
 AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t size);
@@ -639,14 +645,16 @@ typedef struct aiows_conn_info_s {
 	uint32_t size;
 	int32_t state; // AIOWS_CONNECTING to AIOWS_CLOSED
 	int32_t server; // 1: accepted by a listener
-	int32_t response_status; // 101; another one after FAILED, the proxy's when the error
-	// is AIOWS_ERR_PROXY; 0: none came
-	const char *uri; // without credentials, the last one after redirects;
-	// "" for a server
+	// 101; another one after FAILED, the proxy's when the error is AIOWS_ERR_PROXY; 0: none
+	// came
+	int32_t response_status;
+	// without credentials, the last one after redirects; "" for a server
+	const char *uri;
 	const char *subprotocol; // the one agreed on
 	const char *extensions; // the answer's Sec-WebSocket-Extensions
-	const char *local_address; // "192.0.2.1:443", "[2001:db8::1]:443"; of a Unix socket
-	// the path, @ first for an abstract one, or ""
+	// "192.0.2.1:443", "[2001:db8::1]:443"; of a Unix socket the path, @ first for an
+	// abstract one, or ""
+	const char *local_address;
 	const char *remote_address; // the proxy's where there is one
 	const char *tls_version; // of TLS with the server: "TLS 1.3"; "" without TLS
 	const char *tls_cipher_suite;
@@ -847,8 +855,9 @@ typedef struct aiows_listen_options {
 	uint32_t size;
 	int32_t backlog; // 1024
 	int32_t reuse_port; // 1: SO_REUSEPORT
-	int32_t max_handshakes; // 1024: opening connections at a time, until they are
-	// accepted or refused; the rest wait in the kernel
+	// 1024: opening connections at a time, until they are accepted or refused; the rest wait
+	// in the kernel
+	int32_t max_handshakes;
 	aiows_tls *tls; // NULL: plain ws; made with server = 1
 	int64_t open_timeout_ms; // 10000: from accept to the end of the handshake
 	const char *server_name; // the Server field; NULL: "aiows/VERSION"; "": none

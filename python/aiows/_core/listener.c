@@ -274,7 +274,7 @@ PyDoc_STRVAR(accept_doc,
              "       auto_close=..., compression=..., deflate=..., close_timeout_ms=...,\n"
              "       ping_interval_ms=..., ping_timeout_ms=..., max_message_size=...,\n"
              "       write_high=..., write_low=..., max_fragments=...,\n"
-             "        log_frames=..., max_fragment_size=..., stream=...)\n--\n\n"
+             "       log_frames=..., max_fragment_size=..., stream=...)\n--\n\n"
              "Answer 101; conn's _on_open follows.\n\n"
              "The options are those of aiows_accept_options and aiows_conn_options; None\n"
              "leaves a default. Raises Error.");
