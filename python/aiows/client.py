@@ -148,7 +148,7 @@ class connect(Connector):
             authorities; aiows.SSLContext says otherwise. Any other
             ssl.SSLContext is used by Python's own TLS, over which the core's
             bytes go: slower, and with every setting that it has. Exceptions are
-            those of ssl then, and proxies are refused.
+            those of ssl then.
         server_hostname: Name for TLS instead of the URI's host.
         proxy_ssl: For an https:// proxy, as ssl is for the server.
         proxy_server_hostname: Name for TLS instead of an https:// proxy's host.
