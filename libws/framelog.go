@@ -76,12 +76,10 @@ func (c *Conn) tellLog(b *batch, spare int) bool {
 	return !c.lines.waiting.Load()
 }
 
-// logReady reports that the batch has room for a line, what the line is about, and one
-// thing more; it tells the lines before. In a batch that is too small for that, lines
-// come late.
-func (c *Conn) logReady(b *batch) bool { return c.lines == nil || c.lineFits(b) }
-
-func (c *Conn) lineFits(b *batch) bool {
+// logReady, where frames are logged, reports that the batch has room for a line, what the
+// line is about, and one thing more; it tells the lines before. In a batch that is too
+// small for that, lines come late.
+func (c *Conn) logReady(b *batch) bool {
 	return c.tellLog(b, 3) && (b.n == 0 || len(b.events)-b.n >= 3)
 }
 

@@ -54,7 +54,7 @@ func (c *Conn) parse(data []byte, b *batch) []byte {
 			}
 			continue
 		}
-		if b.spent() || !c.logReady(b) {
+		if b.spent() || c.lines != nil && !c.logReady(b) {
 			return data
 		}
 		h, n, broken := wire.ParseHeader(data)
