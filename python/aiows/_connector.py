@@ -24,7 +24,7 @@ from ._options import (
 from ._reconnect import backoff, check_policy, process_exception, uri_list
 from ._targets import HAPPY_EYEBALLS_DELAY, PathLike, Refused, Target
 from .exceptions import InvalidURI
-from .headers import HeadersLike, request_fields
+from .headers import HeadersLike, check_once, request_fields
 from .proxy import ProxyOptions
 from .version import __version__
 
@@ -135,6 +135,7 @@ class Connector:
             "headers": [] if additional_headers is None else request_fields(additional_headers),
             "user_agent": "",
         }
+        check_once(core["headers"])
         pasted = {name.lower() for name, _ in core["headers"]}
         for name, value, field in (
             ("origin", origin, "origin"),

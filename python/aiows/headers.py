@@ -211,6 +211,25 @@ def request_fields(fields: object) -> list[tuple[str, str]]:
     return result
 
 
+def check_once(fields: Iterable[tuple[str, str]]) -> None:
+    """Raise ValueError for a field that stands twice where it may stand once."""
+    names = [name.lower() for name, _ in fields]
+    for name in _ONCE:
+        count = names.count(name.lower())
+        if count > 1:
+            raise ValueError(f"header field {name} appears {count} times, expected once")
+
+
+_ONCE = (
+    "Host",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "Origin",
+    "User-Agent",
+    "Authorization",
+)
+
+
 def check_handshake_field(name: str, value: str) -> None:
     """
     Check a field that the opening handshake itself defines (RFC 6455 section 4.1).
