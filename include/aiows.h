@@ -617,7 +617,8 @@ AIOWS_API int32_t aiows_resume(aiows_conn *conn);
 // AIOWS_EVF_FIN. A frame that is longer than 1 MiB comes in several parts of at most that,
 // so that a message of any length takes little memory, with max_message_size 0. Parts may
 // be empty, and those of text may end inside a character; kind is that of the message. Of a
-// compressed message each tells the text that can be inflated so far.
+// compressed message each tells the text that can be inflated so far, which may be a thousand
+// times as long: max_fragment_size bounds it.
 //
 // On reaches the message that is being received: what has come of it is told by the next
 // aiows_poll. Off holds from the next message on. All limits hold as for whole messages; what
