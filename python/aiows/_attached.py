@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import os
-import socket
 import ssl
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core, _loop
 from ._connecting import connect_socket, secure, transport_of
 from ._errors import open_error
+from ._route import Route, tls_description
 from .exceptions import InvalidStatus, ProxyError
 from .proxy import _authority
 
@@ -32,8 +30,6 @@ __all__ = ["Carrier", "connect_attached"]
 _PIECE = 64 * 1024
 # What an end of TLS may take once the connection has ended, in seconds.
 _SHUTDOWN_LIMIT = 1.0
-
-_FAMILIES = {0: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class Carrier(asyncio.Protocol):
@@ -98,7 +94,7 @@ class Carrier(asyncio.Protocol):
         self.remote_address = transport.get_extra_info("peername")
         secure = transport.get_extra_info("ssl_object")
         if secure is not None:
-            self.description = _tls_description(secure)
+            self.description = tls_description(secure)
         if self._lost_early:
             self.connection_lost(self._lost_early.pop())
         elif self._ended:
@@ -209,93 +205,14 @@ class Carrier(asyncio.Protocol):
         self.pump()
 
 
-def _tls_description(secure: Any) -> dict[str, Any]:
-    # Anything that looks like an SSLObject: truststore and others wrap it.
-    version = secure.version() or ""
-    cipher = secure.cipher()
-    return {
-        "tls_version": version.replace("TLSv", "TLS "),
-        "tls_cipher_suite": cipher[0] if cipher else "",
-        "tls_alpn": secure.selected_alpn_protocol() or "",
-        "tls_peer_certificate": secure.getpeercert(binary_form=True) or b"",
-    }
-
-
-class Dialer:
-    """
-    Connects with asyncio, where the arguments of connect say.
-
-    Args:
-        context: What does TLS.
-        options: Those of the core. What says where to connect is taken; what is left is
-            for the core, as the attribute core.
-        all_errors: Raise an ExceptionGroup of an OSError for each address.
-        proxy: The URL of the proxy to go through, None for none.
-        proxy_tls: For an https:// proxy, arguments of create_connection.
-
-    """
+class Dialer(Route):
+    """Connects with asyncio, where the arguments of connect say."""
 
     _carrier: Carrier
-
-    def __init__(
-        self,
-        context: ssl.SSLContext,
-        options: Mapping[str, Any],
-        *,
-        all_errors: bool,
-        proxy: str | None = None,
-        proxy_tls: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        self._proxy = proxy
-        self._proxy_tls = dict(proxy_tls)
-        self.core = dict(options)
-        take = self.core.pop
-        self._tls: dict[str, Any] = {"ssl": context}
-        for name in ("handshake", "shutdown"):
-            timeout = take(f"tls_{name}_timeout_ms", None)
-            if timeout is not None:
-                self._tls[f"ssl_{name}_timeout"] = timeout / 1000
-        self._server_name = take("server_name", None)
-        self._path = take("unix_path", None)
-        self._host = take("host", None)
-        self._port = take("port", None)
-        fd = take("fd", None)
-        self._sock = None if fd is None else socket.socket(fileno=os.dup(fd))
-        self._given_sock = fd is not None
-        self._options: dict[str, Any] = {
-            "family": _FAMILIES[take("family", None) or 0],
-            "happy_eyeballs_delay": (take("happy_eyeballs_delay_ms", None) or 0) / 1000 or None,
-            "interleave": take("interleave", None) or 0,
-            "all_errors": all_errors,
-        }
-        local = take("local_address", None), take("local_port", None)
-        if local != (None, None):
-            self._options["local_addr"] = local[0], local[1] or 0
 
     def carry(self, carrier: Carrier) -> None:
         """Have carrier be the protocol of what is connected next."""
         self._carrier = carrier
-
-    def redirected(self, uri: str, new: str, proxy: str | None) -> None:
-        """Go by proxy next. Raises ValueError when new must not take the place of uri."""
-        self._proxy = proxy
-        shown = f"redirect to {new!r}"
-        if self._given_sock:
-            raise ValueError(f"{shown}, which cannot be followed over a given socket")
-        if _authority(uri) == _authority(new):
-            return
-        if self._path is not None:
-            what = "over a Unix socket"
-        elif self._host is not None or self._port is not None:
-            what = "with a host or port given"
-        else:
-            return
-        raise ValueError(f"{shown}, another origin, which cannot be followed {what}")
-
-    def close(self) -> None:
-        """Give up what was not used."""
-        if self._sock is not None:
-            self._sock.close()
 
     async def open(self, uri: str, opened: asyncio.Future[None]) -> None:
         """

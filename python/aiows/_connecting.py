@@ -15,7 +15,7 @@ from asyncio.staggered import staggered_race
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-__all__ = ["connect_socket", "secure", "transport_of"]
+__all__ = ["bind", "connect_socket", "failure", "interleaved", "secure", "transport_of"]
 
 _Entry: TypeAlias = tuple[Any, ...]  # of getaddrinfo
 
@@ -43,7 +43,7 @@ async def connect_socket(
         host, port, family=family, type=socket.SOCK_STREAM
     )
     if interleave:
-        entries = _interleaved(entries, interleave)
+        entries = interleaved(entries, interleave)
     local: Sequence[_Entry] = []
     if local_addr is not None and local_addr[0]:
         local = await loop.getaddrinfo(*local_addr, family=family, type=socket.SOCK_STREAM)
@@ -54,7 +54,7 @@ async def connect_socket(
         try:
             sock.setblocking(False)
             if local_addr is not None:
-                _bind(sock, local_addr, local)
+                bind(sock, local_addr, local)
             await loop.sock_connect(sock, entry[4])
         except BaseException:
             sock.close()
@@ -72,7 +72,7 @@ async def connect_socket(
             if sock is not winner:
                 sock.close()
     if winner is None:
-        raise _failure([error for error in errors if error is not None], all_errors)
+        raise failure([error for error in errors if error is not None], all_errors)
     return winner
 
 
@@ -109,7 +109,8 @@ async def secure(
     return secured
 
 
-def _bind(sock: socket.socket, local_addr: tuple[str | None, int], local: Sequence[_Entry]) -> None:
+def bind(sock: socket.socket, local_addr: tuple[str | None, int], local: Sequence[_Entry]) -> None:
+    """Bind sock to local_addr, whose addresses are local."""
     if not local_addr[0]:
         sock.bind(("", local_addr[1]))
         return
@@ -124,7 +125,7 @@ def _bind(sock: socket.socket, local_addr: tuple[str | None, int], local: Sequen
     raise OSError(f"bind to {local_addr[0]}: no address of the family of {sock.family.name}")
 
 
-def _interleaved(entries: Sequence[_Entry], first: int) -> list[_Entry]:
+def interleaved(entries: Sequence[_Entry], first: int) -> list[_Entry]:
     """Let the families alternate, after first ones of the first family (RFC 8305 section 4)."""
     families: dict[int, list[_Entry]] = {}
     for entry in entries:
@@ -135,7 +136,8 @@ def _interleaved(entries: Sequence[_Entry], first: int) -> list[_Entry]:
     return [*begin, *(entry for entry in turns if entry is not None)]
 
 
-def _failure(errors: list[BaseException], all_errors: bool) -> BaseException:
+def failure(errors: list[BaseException], all_errors: bool) -> BaseException:
+    """Return what to raise for errors, one for each address."""
     unexpected = [error for error in errors if not isinstance(error, OSError)]
     if unexpected:
         return unexpected[0]

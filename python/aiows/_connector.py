@@ -53,8 +53,6 @@ class Connector:
     _connection_class: type[Any]
     # Whether the connections belong to one.
     _event_loop = True
-    # Whether ssl may be a plain ssl.SSLContext.
-    _takes_plain = False
 
     def __init__(
         self,
@@ -117,7 +115,7 @@ class Connector:
             proxy_ssl_handshake_timeout=proxy_ssl_handshake_timeout,
             proxy_ssl_shutdown_timeout=proxy_ssl_shutdown_timeout,
         )
-        self._ssl = _check_ssl(ssl, self._secure, plain=self._takes_plain)
+        self._ssl = _check_ssl(ssl, self._secure)
         self._plain = _is_plain(self._ssl)
         self._options = connection_options(
             ping_interval=ping_interval,
@@ -288,7 +286,7 @@ def _is_plain(ssl: object) -> bool:
     return not isinstance(ssl, tls.SSLContext)
 
 
-def _check_ssl(ssl: object, secure: bool, *, plain: bool) -> Any:
+def _check_ssl(ssl: object, secure: bool) -> Any:
     if ssl is None or isinstance(ssl, bool):
         if ssl and not secure:
             raise ValueError("ssl = True needs a wss:// URI")
@@ -302,7 +300,7 @@ def _check_ssl(ssl: object, secure: bool, *, plain: bool) -> Any:
     if isinstance(ssl, tls.SSLContext):
         ssl._core_options(server=False)
         return ssl
-    if plain and isinstance(ssl, _ssl.SSLContext):
+    if isinstance(ssl, _ssl.SSLContext):
         if ssl.protocol == _ssl.PROTOCOL_TLS_SERVER:
             raise ValueError("ssl is made for servers, expected PROTOCOL_TLS_CLIENT")
         return ssl

@@ -23,10 +23,10 @@ from .exceptions import InvalidProxyMessage, InvalidProxyStatus, ProxyError
 from .headers import Headers
 from .http11 import Response
 
-__all__ = ["Tunnel"]
+__all__ = ["LINE_LIMIT", "Tunnel"]
 
 _PORTS = {"http": 80, "https": 443}
-_LINE_LIMIT = 8 * 1024
+LINE_LIMIT = 8 * 1024
 _MOST_FIELDS = 128
 _MOST_HEADS = 8  # with interim ones
 _BODY_LIMIT = 64 * 1024
@@ -127,20 +127,27 @@ class Tunnel:
         assert first is not None
         raise ProxyError(*first.args)
 
+    @property
+    def _name_family(self) -> int:
+        return socket.AF_INET if self._scheme == "socks4" else socket.AF_UNSPEC
+
     async def _resolve(self) -> list[str]:
-        family = socket.AF_INET if self._scheme == "socks4" else socket.AF_UNSPEC
         found = await asyncio.get_running_loop().getaddrinfo(
-            self._host, self._port, family=family, type=socket.SOCK_STREAM
+            self._host, self._port, family=self._name_family, type=socket.SOCK_STREAM
         )
         return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
 
-    async def _open_to(self, host: str) -> asyncio.Transport:
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.Transport]:
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=_LINE_LIMIT, loop=loop)
+        reader = asyncio.StreamReader(limit=LINE_LIMIT, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        sock = await connect_socket(*self._address, **self._options)
+        transport = await transport_of(sock, protocol, self._tls)
+        return reader, transport
+
+    async def _open_to(self, host: str) -> asyncio.Transport:
         try:
-            protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-            sock = await connect_socket(*self._address, **self._options)
-            transport = await transport_of(sock, protocol, self._tls)
+            reader, transport = await self._dial()
         except OSError as error:
             if isinstance(error, (ssl.SSLError, socket.gaierror)) or not error.errno:
                 error.add_note(f"proxy {self.shown}")
@@ -224,7 +231,7 @@ class Tunnel:
         try:
             return (await reader.readuntil(b"\r\n")).decode("latin-1")[:-2]
         except asyncio.LimitOverrunError:
-            self._malformed(f"{what} is longer than {_LINE_LIMIT} bytes")
+            self._malformed(f"{what} is longer than {LINE_LIMIT} bytes")
 
     async def _body(self, reader: asyncio.StreamReader, headers: Headers) -> bytes:
         length = headers.get("Content-Length", "")

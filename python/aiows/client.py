@@ -239,7 +239,6 @@ class connect(Connector):
 
     # What is made, for subclasses.
     _connection_class: type[ClientConnection] = ClientConnection
-    _takes_plain = True
     _text_as_bytes = False
     _entered: ClientConnection | None = None
 

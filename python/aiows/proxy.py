@@ -118,6 +118,11 @@ class ProxyOptions:
         elif proxy is not True:
             self._check(proxy)
 
+    @property
+    def given(self) -> object:
+        """What was given as proxy."""
+        return self._proxy
+
     def url(self, uri: str) -> str | None:
         """
         Return the URL of the proxy for uri, None for none.

@@ -197,16 +197,11 @@ PyDoc_STRVAR(open_doc, "_open($self, uri, /, **options)\n--\n\n"
                        "Open the connection and wait for it, once.\n\n"
                        "The options are those of Loop.connect. Raises Error.");
 
-static PyObject *blocking_open(PyObject *op, PyObject *args, PyObject *kwargs)
+static int make_loop(Blocking *self)
 {
-	Blocking *self = (Blocking *)op;
-	PyObject *uri;
-	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "O:_open", &uri)) {
-		return NULL;
-	}
 	if (self->loop != NULL || self->status != AIOWS_CONNECTING) {
 		PyErr_SetString(PyExc_RuntimeError, "expected a fresh BlockingConnection");
-		return NULL;
+		return -1;
 	}
 	aiows_error error = { .size = sizeof error };
 	aiows_loop *loop;
@@ -214,36 +209,124 @@ static PyObject *blocking_open(PyObject *op, PyObject *args, PyObject *kwargs)
 	Py_END_ALLOW_THREADS if (loop == NULL)
 	{
 		raise_error(self->state, error.code, &error);
-		return NULL;
+		return -1;
 	}
 	self->loop = loop;
-	int code = start_connection(lib.connect, self->state, loop, uri, kwargs, 0, &self->handle,
-	                            &error);
+	return 0;
+}
+
+// abandon gives up the loop while an exception is on its way.
+static void abandon(Blocking *self)
+{
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	end_loop(self);
+	PyErr_Restore(type, value, traceback);
+}
+
+static int start(Blocking *self, PyObject *args, PyObject *kwargs, __typeof__(lib.connect) function)
+{
+	PyObject *uri;
+	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "O", &uri) || make_loop(self) < 0) {
+		return -1;
+	}
+	aiows_error error = { .size = sizeof error };
+	int code = start_connection(function, self->state, self->loop, uri, kwargs, 0,
+	                            &self->handle, &error);
 	if (code < 0) {
 		if (code != SEND_RAISED) {
 			raise_error(self->state, code, &error);
 		}
 		self->handle = NULL;
+		abandon(self);
 	}
-	while (code >= 0 && !self->opened && self->status != AIOWS_CLOSED) {
+	return code < 0 ? -1 : 0;
+}
+
+// await_open waits until it is open, has failed or was redirected.
+static PyObject *await_open(Blocking *self)
+{
+	while (!self->opened && !self->redirected && self->status != AIOWS_CLOSED) {
 		if (turn(self, NO_DEADLINE, true) < 0) {
-			code = SEND_RAISED;
+			abandon(self);
+			return NULL;
 		}
 	}
-	if (code < 0) {
-		PyObject *type, *value, *traceback;
-		PyErr_Fetch(&type, &value, &traceback);
-		end_loop(self);
-		PyErr_Restore(type, value, traceback);
+	if (self->opened || self->redirected) {
+		return PyBool_FromLong(self->opened);
+	}
+	if (self->last_error != NULL && self->last_error != Py_None) {
+		raise_object(Py_NewRef(self->last_error));
+	} else {
+		raise_error(self->state, AIOWS_ERR_LOST, NULL);
+	}
+	return NULL;
+}
+
+static PyObject *blocking_open(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+	Blocking *self = (Blocking *)op;
+	return start(self, args, kwargs, lib.connect) < 0 ? NULL : await_open(self);
+}
+
+PyDoc_STRVAR(attach_doc, "_attach($self, uri, /, **options)\n--\n\n"
+                         "Start to open the connection without a socket; _carry gives it one.\n\n"
+                         "The options are those of Loop.attach. Raises Error.");
+
+static PyObject *blocking_attach(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+	Blocking *self = (Blocking *)op;
+	if (start(self, args, kwargs, lib.attach) < 0) {
 		return NULL;
 	}
-	if (!self->opened) {
-		if (self->last_error != NULL && self->last_error != Py_None) {
-			raise_object(Py_NewRef(self->last_error));
-		} else {
-			raise_error(self->state, AIOWS_ERR_LOST, NULL);
-		}
+	self->attached = true;
+	Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(carry_doc, "_carry($self, fd, tls, incoming, outgoing, /)\n--\n\n"
+                        "Carry the bytes of an attached connection over fd, which is taken over,\n"
+                        "and the ssl.SSLObject between the two ssl.MemoryBIO.");
+
+PyDoc_STRVAR(await_open_doc, "_await_open($self, /)\n--\n\n"
+                             "Wait until an attached connection is open: True. False after a\n"
+                             "redirect: _redirect_error() tells why, info() where to connect for\n"
+                             "the next _carry. Raises Error.");
+
+static PyObject *blocking_await_open(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	if (!blocking_usable(self)) {
 		return NULL;
+	}
+	self->redirected = false;
+	return await_open(self);
+}
+
+PyDoc_STRVAR(failed_info_doc, "_failed_info($self, /)\n--\n\n"
+                              "What info() told of the connection that failed last.");
+
+static PyObject *blocking_failed_info(PyObject *op, PyObject *unused UNUSED)
+{
+	PyObject *last = ((Blocking *)op)->last_info;
+	return Py_NewRef(last != NULL ? last : Py_None);
+}
+
+PyDoc_STRVAR(redirect_error_doc, "_redirect_error($self, /)\n--\n\n"
+                                 "What error() told of the connection that failed last.");
+
+static PyObject *blocking_redirect_error(PyObject *op, PyObject *unused UNUSED)
+{
+	PyObject *last = ((Blocking *)op)->last_error;
+	return Py_NewRef(last != NULL ? last : Py_None);
+}
+
+PyDoc_STRVAR(abandon_doc, "_abandon($self, /)\n--\n\nGive up what _attach started.");
+
+static PyObject *blocking_abandon(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	if (blocking_made(self) && !library_forked) {
+		abandon(self);
 	}
 	Py_RETURN_NONE;
 }
@@ -285,7 +368,8 @@ PyDoc_STRVAR(error_doc, "error($self, /)\n--\n\n"
 
 static PyObject *blocking_error(PyObject *op, PyObject *unused UNUSED)
 {
-	PyObject *last = ((Blocking *)op)->last_error;
+	Blocking *self = (Blocking *)op;
+	PyObject *last = self->opened && self->closed == NULL ? NULL : self->last_error;
 	return Py_NewRef(last != NULL ? last : Py_None);
 }
 
@@ -321,7 +405,7 @@ static PyObject *get_buffered(PyObject *op, void *closure UNUSED)
 			return NULL;
 		}
 	}
-	return PyLong_FromSize_t(bytes);
+	return PyLong_FromSize_t(bytes + carry_held(self));
 }
 
 static PyObject *get_received_at(PyObject *op, void *closure UNUSED)
@@ -337,6 +421,11 @@ static PyObject *get_paused(PyObject *op, void *closure UNUSED)
 static PyObject *get_streaming(PyObject *op, void *closure UNUSED)
 {
 	return PyBool_FromLong(((Blocking *)op)->streaming);
+}
+
+static PyObject *get_carried(PyObject *op, void *closure UNUSED)
+{
+	return PyBool_FromLong(carried((Blocking *)op));
 }
 
 static PyObject *get_inherited(PyObject *op, void *closure UNUSED)
@@ -399,6 +488,7 @@ static int blocking_init(PyObject *op, PyObject *args, PyObject *kwargs)
 		PyErr_SetString(PyExc_RuntimeError, "the library is not loaded: call load first");
 		return -1;
 	}
+	self->carrier.fd = -1;
 	self->high = 16;
 	self->low = 4;
 	if (high != NULL && queue_marks(high, low, &self->high, &self->low) < 0) {
@@ -425,12 +515,16 @@ static int blocking_traverse(PyObject *op, visitproc visit, void *arg)
 	Py_VISIT(self->last_info);
 	Py_VISIT(self->last_stats);
 	Py_VISIT(self->last_error);
+	if (carry_traverse(self, visit, arg) != 0) {
+		return -1;
+	}
 	return 0; // queued messages are str and bytes: no cycle goes through them
 }
 
 static int blocking_clear(PyObject *op)
 {
 	Blocking *self = (Blocking *)op;
+	carry_drop(self); // as a whole, should anything use it yet
 	Py_CLEAR(self->wait);
 	Py_CLEAR(self->followers);
 	Py_CLEAR(self->parts);
@@ -469,6 +563,13 @@ static void blocking_dealloc(PyObject *op)
 static PyMethodDef blocking_methods[] = {
 	{ "_open", (PyCFunction)(void (*)(void))blocking_open, METH_VARARGS | METH_KEYWORDS,
 	  open_doc },
+	{ "_attach", (PyCFunction)(void (*)(void))blocking_attach, METH_VARARGS | METH_KEYWORDS,
+	  attach_doc },
+	{ "_carry", blocking_carry, METH_VARARGS, carry_doc },
+	{ "_await_open", blocking_await_open, METH_NOARGS, await_open_doc },
+	{ "_failed_info", blocking_failed_info, METH_NOARGS, failed_info_doc },
+	{ "_redirect_error", blocking_redirect_error, METH_NOARGS, redirect_error_doc },
+	{ "_abandon", blocking_abandon, METH_NOARGS, abandon_doc },
 	{ "recv", (PyCFunction)(void (*)(void))blocking_recv, METH_FASTCALL | METH_KEYWORDS,
 	  recv_doc },
 	{ "send", (PyCFunction)(void (*)(void))blocking_send, METH_FASTCALL | METH_KEYWORDS,
@@ -511,6 +612,7 @@ static PyGetSetDef blocking_getset[] = {
 	{ "_closed", get_closed, NULL, "(code, reason, sent, flags) after the end, else None.",
 	  NULL },
 	{ "_streaming", get_streaming, NULL, "Whether _recv_part is inside a message.", NULL },
+	{ "_is_carried", get_carried, NULL, "Whether _carry gave it a socket.", NULL },
 	{ "_inherited", get_inherited, NULL, "Whether this process is a forked child.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
@@ -525,7 +627,8 @@ PyDoc_STRVAR(blocking_doc,
              "One WebSocket connection for threads, without an event loop.\n\n"
              "max_queue: above the first mark of queued messages the peer is held back, at or\n"
              "below the second no more; None is no bound. wait(fd, seconds), when given, waits\n"
-             "for fd to turn readable in place of the library.");
+             "for fd to turn readable in place of the library; after _carry it is called with\n"
+             "(fd, seconds, socket, reading, writing).");
 
 static PyType_Slot blocking_slots[] = {
 	{ Py_tp_doc, (void *)blocking_doc },   { Py_tp_new, PyType_GenericNew },

@@ -26,6 +26,32 @@ typedef struct Item {
 // What a receiver wants: whole messages, or what recv_streaming hands out.
 enum { WANT_WHOLE, WANT_PART };
 
+// What is read and written at a time; what a TLS record holds; how often a turn reads.
+enum { CARRY_PIECE = 64 * 1024, CARRY_RECORD = 16 * 1024, CARRY_TURNS = 16 };
+
+// Carrier holds the socket and the TLS object of an attached connection, and what is
+// under way between them and the core. Only who drives uses it.
+typedef struct Carrier {
+	int fd; // ours
+	PyObject *tls; // ssl.SSLObject
+	PyObject *incoming; // ssl.MemoryBIO
+	PyObject *outgoing;
+	PyObject *want_read; // exceptions of ssl
+	PyObject *tls_error;
+	PyObject *out; // encrypted bytes for the socket from out_at on, or NULL
+	PyObject *why; // str: what was wrong in TLS, or NULL
+	char *plain; // decrypted bytes that the core has not taken; NULL: nothing is carried
+	char *clear; // drained bytes that are not encrypted
+	Py_ssize_t plain_len;
+	Py_ssize_t clear_len;
+	Py_ssize_t out_at;
+	int broken_by; // errno of writing
+	bool full; // the core takes no more
+	bool over; // it was told that nothing comes any more
+	bool finished; // nothing more is encrypted
+	bool owed; // something was queued while another thread drove
+} Carrier;
+
 typedef struct Blocking {
 	PyObject ob_base;
 	State *state; // NULL before __init__
@@ -58,6 +84,9 @@ typedef struct Blocking {
 	PyObject *parts; // list of bytes: of a message that was not complete for recv, or NULL
 	int64_t received_at;
 	PyObject *closed; // (code, reason, sent, flags) of CLOSED, or NULL
+	Carrier carrier;
+	bool attached;
+	bool redirected; // the handle is of the connection that follows a redirect
 	PyObject *last_info;
 	PyObject *last_stats;
 	PyObject *last_error;
@@ -73,10 +102,23 @@ PyObject *take(Blocking *self, int want, int decode, bool *failed);
 PyObject *receive(Blocking *self, int64_t deadline, int want, int decode);
 int turn(Blocking *self, int64_t deadline, bool receiving);
 int glance(Blocking *self);
+int driven(Blocking *self, int result); // ends driving, and returns result
 void end_loop(Blocking *self);
 PyObject *raise_ended(Blocking *self); // NULL
 PyObject *raise_concurrent(Blocking *self); // NULL
 int deadline_from_object(PyObject *timeout, int64_t *deadline);
+
+// --- carrying.c
+bool carried(Blocking *self);
+int carry(Blocking *self);
+int carry_out(Blocking *self);
+int carry_push(Blocking *self);
+int carry_wait(Blocking *self, int loop_fd, int32_t timeout_ms, PyObject *seconds);
+int carry_last(Blocking *self);
+size_t carry_held(Blocking *self); // bytes drained and not written
+void carry_drop(Blocking *self);
+int carry_traverse(Blocking *self, visitproc visit, void *arg);
+PyObject *blocking_carry(PyObject *op, PyObject *args);
 
 // --- blocking_send.c
 PyObject *blocking_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names);

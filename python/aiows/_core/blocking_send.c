@@ -47,6 +47,9 @@ static int await_closed(Blocking *self)
 // the high mark is to be sent; else an exception.
 static PyObject *sent(Blocking *self, int32_t code, uint64_t epoch)
 {
+	if (code >= 0 && carry_push(self) < 0) {
+		return NULL;
+	}
 	if (code == AIOWS_PENDING) {
 		if (self->writable_epoch == epoch) {
 			self->writable_owed = true;
@@ -185,6 +188,9 @@ PyObject *blocking_close(PyObject *op, PyObject *args)
 	if (self->status == AIOWS_OPEN) {
 		self->status = AIOWS_CLOSING;
 	}
+	if (carry_push(self) < 0) {
+		return NULL;
+	}
 	Py_RETURN_NONE;
 }
 
@@ -197,7 +203,10 @@ PyObject *blocking_abort(PyObject *op, PyObject *unused UNUSED)
 	aiows_conn *handle = self->handle;
 	if (handle != NULL && !library_forked) {
 		Py_BEGIN_ALLOW_THREADS lib.abort(handle);
-		Py_END_ALLOW_THREADS
+		Py_END_ALLOW_THREADS if (self->attached && glance(self) < 0)
+		{ // gives up the socket
+			return NULL;
+		}
 	}
 	Py_RETURN_NONE;
 }

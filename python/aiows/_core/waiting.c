@@ -104,6 +104,7 @@ void end_loop(Blocking *self)
 	self->handle = NULL;
 	self->loop = NULL;
 	self->n_events = self->next_event = 0;
+	carry_drop(self);
 	if (loop != NULL) {
 		Py_BEGIN_ALLOW_THREADS lib.loop_free(loop);
 		Py_END_ALLOW_THREADS
@@ -130,9 +131,28 @@ static int call_hook(Blocking *self, PyObject *name, PyObject *argument)
 	return hook_done(self, PyObject_CallMethodObjArgs((PyObject *)self, name, argument, NULL));
 }
 
+// follow_redirect goes on with the connection that follows the one that failed, if any.
+static bool follow_redirect(Blocking *self)
+{
+	aiows_error error = { .size = sizeof error };
+	aiows_conn *next = NULL;
+	if (!self->attached || lib.attach_redirect(self->handle, 0, &next, &error) < 0) {
+		return false;
+	}
+	lib.conn_free(self->handle);
+	self->handle = next;
+	self->redirected = true;
+	Py_CLEAR(self->closed);
+	carry_drop(self);
+	return true;
+}
+
 static int dispatch_end(Blocking *self, const aiows_event *event)
 {
 	State *state = self->state;
+	int result = carry_last(self);
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
 	const char *data = event->len > 0 ? (const char *)(uintptr_t)event->data : "";
 	int code = event->type == AIOWS_EV_CLOSED ? event->code : 1006;
 	remember(&self->closed,
@@ -142,8 +162,17 @@ static int dispatch_end(Blocking *self, const aiows_event *event)
 	remember(&self->last_info, info_of(state, self->handle));
 	remember(&self->last_stats, stats_of(state, self->handle));
 	remember(&self->last_error, error_of(state, self->handle));
-	end_loop(self);
-	return event->type == AIOWS_EV_CLOSED ? call_hook(self, state->s__on_closed, NULL) : 0;
+	if (event->type == AIOWS_EV_CLOSED || !follow_redirect(self)) {
+		end_loop(self);
+	}
+	if (event->type == AIOWS_EV_CLOSED && call_hook(self, state->s__on_closed, NULL) < 0) {
+		Py_XDECREF(type); // the newer one is told
+		Py_XDECREF(value);
+		Py_XDECREF(traceback);
+		return -1;
+	}
+	PyErr_Restore(type, value, traceback);
+	return result;
 }
 
 // give_up ends a connection whose library refuses to go on, and raises why.
@@ -188,6 +217,9 @@ static int dispatch_event(Blocking *self, const aiows_event *event)
 	case AIOWS_EV_WRITABLE:
 		self->writable_owed = false;
 		self->writable_epoch++;
+		return 0;
+	case AIOWS_EV_INPUT:
+		self->carrier.full = false;
 		return 0;
 	case AIOWS_EV_FAILED:
 	case AIOWS_EV_CLOSED:
@@ -287,6 +319,41 @@ static int32_t fetch_cooperatively(Blocking *self, int64_t deadline)
 	return result != NULL ? fetch(self, 0) : SEND_RAISED;
 }
 
+// fetch_carried waits for the socket, too, and has its bytes carried.
+static int32_t fetch_carried(Blocking *self, int64_t deadline)
+{
+	for (bool waited = false;; waited = true) {
+		if (carry(self) < 0) {
+			return SEND_RAISED;
+		}
+		int32_t code = fetch(self, 0);
+		if (code < 0) {
+			return code;
+		}
+		if (carry_out(self) < 0) { // what came may have been answered
+			return SEND_RAISED;
+		}
+		if (waited || self->n_events > 0 || milliseconds_until(deadline) == 0) {
+			return code;
+		}
+		int32_t fd = lib.loop_fd(self->loop);
+		if (fd < 0) {
+			return fd;
+		}
+		PyObject *seconds = self->wait == NULL        ? NULL
+		                    : deadline == NO_DEADLINE ? Py_NewRef(Py_None)
+		                                              : seconds_until(deadline);
+		int result = self->wait != NULL && seconds == NULL
+		                     ? -1
+		                     : carry_wait(self, fd, milliseconds_until(slice_end(deadline)),
+		                                  seconds);
+		Py_XDECREF(seconds);
+		if (result < 0) {
+			return SEND_RAISED;
+		}
+	}
+}
+
 // drive is a turn of the thread that waits first: 1, 0 when the time is up, or -1.
 static int drive(Blocking *self, int64_t deadline, bool receiving)
 {
@@ -294,7 +361,8 @@ static int drive(Blocking *self, int64_t deadline, bool receiving)
 		if (PyErr_CheckSignals() < 0) {
 			return -1;
 		}
-		int32_t code = self->wait != NULL
+		int32_t code = carried(self) ? fetch_carried(self, deadline)
+		               : self->wait != NULL
 		                       ? fetch_cooperatively(self, deadline)
 		                       : fetch(self, milliseconds_until(slice_end(deadline)));
 		if (code == SEND_RAISED) {
@@ -384,6 +452,21 @@ static void wake_followers(Blocking *self)
 	PyErr_Restore(type, value, traceback);
 }
 
+// driven ends a turn. What others queued meanwhile is written first.
+int driven(Blocking *self, int result)
+{
+	while (self->carrier.owed && result >= 0) {
+		self->carrier.owed = false;
+		if (carry_out(self) < 0) {
+			result = -1;
+		}
+	}
+	self->driving = false;
+	self->turns++;
+	wake_followers(self);
+	return result;
+}
+
 // turn waits for something to happen: 1 when it may have, 0 when the time is up, -1.
 int turn(Blocking *self, int64_t deadline, bool receiving)
 {
@@ -391,11 +474,7 @@ int turn(Blocking *self, int64_t deadline, bool receiving)
 		return follow(self, deadline);
 	}
 	self->driving = true;
-	int result = drive(self, deadline, receiving);
-	self->driving = false;
-	self->turns++;
-	wake_followers(self);
-	return result;
+	return driven(self, drive(self, deadline, receiving));
 }
 
 // glance dispatches what is there without waiting for anything.

@@ -6,9 +6,13 @@ import sys
 from collections.abc import Callable
 
 
-def cooperative_wait() -> Callable[[int, float | None], object] | None:
+def cooperative_wait() -> Callable[..., object] | None:
     """
     Return what waits for a descriptor under gevent, None elsewhere.
+
+    It is called with the descriptor and seconds or None; for a connection whose bytes
+    Python's TLS carries also with a second descriptor, and whether to wait for that one to
+    be readable and writable.
 
     After ``monkey.patch_all()`` the other greenlets run while one waits.
 
@@ -18,7 +22,14 @@ def cooperative_wait() -> Callable[[int, float | None], object] | None:
         return None
     import select
 
-    def wait(descriptor: int, seconds: float | None) -> object:
-        return select.select([descriptor], [], [], seconds)
+    def wait(
+        descriptor: int,
+        seconds: float | None,
+        other: int = -1,
+        reading: bool = False,
+        writing: bool = False,
+    ) -> object:
+        readers = [descriptor, other] if reading else [descriptor]
+        return select.select(readers, [other] if writing else [], [], seconds)
 
     return wait

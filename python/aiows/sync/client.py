@@ -42,11 +42,29 @@ class ClientConnection(Connection):
 
     _uri = ""
     _target: Target
+    # What is known of a connection whose bytes Python's TLS carries, with addresses.
+    _carried: dict[str, Any] | None = None
 
     @property
     def uri(self) -> str:
         """The URI that this connection went to, without user and password."""
         return self._describe()["uri"] or without_credentials(self._uri)
+
+    @property
+    def local_address(self) -> Any:
+        """Address of this side as socket.getsockname has it: (host, port) for IPv4."""
+        carried = self._carried
+        return super().local_address if carried is None else carried["local_address"]
+
+    @property
+    def remote_address(self) -> Any:
+        """Address of the other side as socket.getpeername has it: (host, port) for IPv4."""
+        carried = self._carried
+        return super().remote_address if carried is None else carried["remote_address"]
+
+    def _describe(self) -> dict[str, Any]:
+        info = super()._describe()
+        return info if self._carried is None else info | self._carried
 
     def _address(self, text: str) -> Any:
         return path_address(text) if self._target.is_unix else super()._address(text)
@@ -70,6 +88,11 @@ class reconnect(Connector):
     Arguments are checked at once, before anything is opened, and are those of
     aiows.connect, without on_message, which needs an event loop. on_open and on_close
     are plain functions; on_close is called by whichever thread notices the end.
+
+    Where ssl is a plain ssl.SSLContext, Python's own TLS uses it, and the thread that
+    waits carries the bytes. While none waits nothing is read or written but by send,
+    ping, pong and close: no ping is answered, and the keepalive goes on, so that
+    after ping_interval and ping_timeout without a call the connection has failed.
 
     """
 
@@ -148,8 +171,17 @@ class reconnect(Connector):
                 raise
         return connection
 
+    def _check_plain(self, all_errors: object) -> None:
+        from ._attached import refuse_proxy
+
+        refuse_proxy(self._proxy.given)
+
     def _connect(self, uri: str) -> ClientConnection:
         _library.load()
+        if self._plain:
+            from ._attached import connect_attached
+
+            return connect_attached(self, uri)
         with self._target.taken() as taken:
             options = self._core_options(uri) | taken
             tls = self._tls()

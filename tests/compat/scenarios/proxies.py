@@ -171,7 +171,7 @@ async def plain_contexts_for_proxies(run: Run) -> None:
     await run.outcome("recv", greet())
 
 
-@scenario("", difference={"sync": "plain-ssl-contexts"})
+@scenario("")
 async def plain_contexts_and_proxies(run: Run) -> None:
     certificates = run.surroundings.certificates
     proxy = await tunnel(run)

@@ -159,7 +159,7 @@ async def tls_with_a_context(run: Run) -> None:
     run.note("code", ws.close_code)
 
 
-@scenario("connect.ssl", difference={"sync": "plain-ssl-contexts"})
+@scenario("connect.ssl")
 async def tls_with_a_plain_context(run: Run) -> None:
     certificates = run.surroundings.certificates
     peer = await run.peer(tls=server_context(certificates))

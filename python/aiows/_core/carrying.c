@@ -1,0 +1,486 @@
+// carrying.c: the bytes of a blocking connection over a TLS object of Python's.
+//
+// The driver carries, or who sends while none drives. A signal handler may raise inside
+// the methods of the TLS object after they did their work: what they did is told by what
+// else changed, so that no byte is lost and none is sent twice.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "blocking.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { NOTHING = 0, SOME = 1, RAISED = -1, ENDED = -2, BROKEN = -3 };
+
+bool carried(Blocking *self)
+{
+	return self->carrier.plain != NULL;
+}
+
+// count_of takes the number that a method or an attribute gave.
+static Py_ssize_t count_of(PyObject *number)
+{
+	Py_ssize_t n = number != NULL ? PyLong_AsSsize_t(number) : -1;
+	Py_XDECREF(number);
+	return n;
+}
+
+static Py_ssize_t readable(Carrier *carrier)
+{
+	return count_of(PyObject_CallMethod(carrier->tls, "pending", NULL));
+}
+
+static Py_ssize_t held(PyObject *bio)
+{
+	return count_of(PyObject_GetAttrString(bio, "pending"));
+}
+
+// tls_call ends a call of the TLS object: its count, or NOTHING when it wants more bytes,
+// BROKEN with why in carrier->why, or RAISED by a signal handler.
+static Py_ssize_t tls_call(Carrier *carrier, PyObject *result)
+{
+	if (result != NULL) {
+		Py_ssize_t n = count_of(result);
+		return n == 0 ? ENDED : n < 0 ? RAISED : n;
+	}
+	if (PyErr_ExceptionMatches(carrier->want_read)) {
+		PyErr_Clear();
+		return NOTHING;
+	}
+	if (!PyErr_ExceptionMatches(carrier->tls_error)) {
+		return RAISED;
+	}
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	PyErr_NormalizeException(&type, &value, &traceback);
+	if (carrier->why == NULL) {
+		carrier->why = value != NULL ? PyObject_Str(value) : NULL;
+		if (carrier->why == NULL) {
+			PyErr_Clear();
+		}
+	}
+	Py_XDECREF(type);
+	Py_XDECREF(value);
+	Py_XDECREF(traceback);
+	return BROKEN;
+}
+
+// --- in
+
+// read_some decrypts up to most bytes to at, at most a record.
+static Py_ssize_t read_some(Carrier *carrier, char *at, Py_ssize_t most)
+{
+	// A call whose outcome is lost must show by what is readable then: so it takes what
+	// is known to be there, or one byte.
+	Py_ssize_t before = readable(carrier);
+	Py_ssize_t incoming = before == 0 ? held(carrier->incoming) : 0;
+	if (before < 0 || incoming < 0) {
+		return RAISED;
+	}
+	Py_ssize_t wanted = before == 0 ? 1 : before < most ? before : most;
+	char mark = (char)(now_ns() >> 3); // not the peer's choice
+	at[0] = mark;
+	PyObject *view = PyMemoryView_FromMemory(at, wanted, PyBUF_WRITE);
+	if (view == NULL) {
+		return RAISED;
+	}
+	Py_ssize_t n =
+		tls_call(carrier, PyObject_CallMethod(carrier->tls, "read", "nO", wanted, view));
+	Py_DECREF(view);
+	if (n != RAISED) {
+		return n;
+	}
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	Py_ssize_t after = readable(carrier), left = held(carrier->incoming);
+	bool done = before > 0 ? after < before : after > 0 || (left < incoming && at[0] != mark);
+	if (after < 0 || left < 0) {
+		PyErr_Clear(); // another handler, the first one is told
+	}
+	PyErr_Restore(type, value, traceback);
+	if (done) {
+		carrier->plain_len += wanted;
+	}
+	return RAISED;
+}
+
+static int32_t feed(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	if (carrier->plain_len == 0 || self->handle == NULL) {
+		return 0;
+	}
+	aiows_conn *handle = self->handle;
+	int32_t code;
+	Py_BEGIN_ALLOW_THREADS code = lib.feed(handle, carrier->plain, (size_t)carrier->plain_len);
+	Py_END_ALLOW_THREADS if (code == AIOWS_ERR_AGAIN)
+	{
+		carrier->full = true; // kept for later
+		return 0;
+	}
+	carrier->plain_len = 0;
+	carrier->full = code == AIOWS_PENDING;
+	return code;
+}
+
+// over tells the core that nothing comes any more, once.
+static void over(Blocking *self, int number)
+{
+	Carrier *carrier = &self->carrier;
+	if (carrier->over || self->handle == NULL) {
+		return;
+	}
+	carrier->over = true;
+	PyObject *bytes = NULL;
+	const char *text = NULL;
+	if (number != 0) {
+		text = strerror(number);
+	} else if (carrier->why != NULL) {
+		bytes = PyUnicode_AsEncodedString(carrier->why, "utf-8", "replace");
+		text = bytes != NULL ? PyBytes_AsString(bytes) : NULL;
+		if (text == NULL) {
+			PyErr_Clear();
+			text = "TLS failed";
+		}
+	}
+	lib.feed_end(self->handle, number, text);
+	Py_XDECREF(bytes);
+}
+
+// decrypt feeds what can be read from the TLS object.
+static int decrypt(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	Py_ssize_t n = SOME;
+	while (n > 0 && !carrier->full && !carrier->over) {
+		while (carrier->plain_len < CARRY_PIECE) {
+			n = read_some(carrier, carrier->plain + carrier->plain_len,
+			              CARRY_PIECE - carrier->plain_len);
+			if (n <= 0) {
+				break;
+			}
+			carrier->plain_len += n;
+		}
+		if (n == RAISED) {
+			return -1;
+		}
+		feed(self);
+	}
+	if ((n == ENDED || n == BROKEN) && carrier->plain_len == 0) {
+		over(self, 0);
+	}
+	return 0;
+}
+
+// carry_in reads what has arrived.
+static int carry_in(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	if (carrier->full && carrier->plain_len > 0) {
+		carrier->full = false;
+		feed(self);
+	}
+	// What an interrupt left there, or back-pressure.
+	if (decrypt(self) < 0) {
+		return -1;
+	}
+	for (int turns = 0; turns < CARRY_TURNS && !carrier->full && !carrier->over; turns++) {
+		PyObject *data = PyBytes_FromStringAndSize(NULL, CARRY_PIECE);
+		if (data == NULL) {
+			return -1;
+		}
+		ssize_t n;
+		int fd = carrier->fd, number;
+		Py_BEGIN_ALLOW_THREADS n =
+			recv(fd, PyBytes_AsString(data), CARRY_PIECE, MSG_DONTWAIT);
+		number = errno;
+		Py_END_ALLOW_THREADS if (n > 0)
+		{
+			PyObject *view =
+				PyMemoryView_FromMemory(PyBytes_AsString(data), n, PyBUF_READ);
+			PyObject *written = view != NULL ? PyObject_CallMethod(carrier->incoming,
+			                                                       "write", "O", view)
+			                                 : NULL;
+			Py_XDECREF(view);
+			Py_DECREF(data);
+			if (written == NULL) { // of memory, and the stream has a gap
+				lib.abort(self->handle);
+				return -1;
+			}
+			Py_DECREF(written);
+			if (decrypt(self) < 0) {
+				return -1;
+			}
+			if (n < CARRY_PIECE) {
+				break;
+			}
+			continue;
+		}
+		Py_DECREF(data);
+		if (n < 0 && (number == EAGAIN || number == EINTR)) {
+			if (carrier->broken_by != 0) {
+				over(self, carrier->broken_by);
+			}
+			break;
+		}
+		over(self, n < 0 ? number : 0);
+	}
+	return 0;
+}
+
+// --- out
+
+// encrypt makes one record of what was drained.
+static Py_ssize_t encrypt(Carrier *carrier)
+{
+	Py_ssize_t before = held(carrier->outgoing);
+	PyObject *view = before < 0 ? NULL
+	                            : PyMemoryView_FromMemory(carrier->clear, carrier->clear_len,
+	                                                      PyBUF_READ);
+	if (view == NULL) {
+		return RAISED;
+	}
+	Py_ssize_t n = tls_call(carrier, PyObject_CallMethod(carrier->tls, "write", "O", view));
+	Py_DECREF(view);
+	if (n == RAISED) {
+		PyObject *type, *value, *traceback;
+		PyErr_Fetch(&type, &value, &traceback);
+		Py_ssize_t after = held(carrier->outgoing);
+		PyErr_Restore(type, value, traceback);
+		if (after >= before + carrier->clear_len) { // a record is longer than what it holds
+			carrier->clear_len = 0;
+		}
+		return RAISED;
+	}
+	if (n > 0) {
+		carrier->clear_len -= n;
+		memmove(carrier->clear, carrier->clear + n, (size_t)carrier->clear_len);
+	}
+	return n;
+}
+
+// end_output says in TLS that nothing follows.
+static int end_output(Carrier *carrier)
+{
+	carrier->finished = true;
+	PyObject *result = PyObject_CallMethod(carrier->tls, "unwrap", NULL);
+	if (result != NULL) {
+		Py_DECREF(result);
+		return 0;
+	}
+	return tls_call(carrier, NULL) == RAISED ? -1 : 0; // it wants the peer's answer
+}
+
+// fill has the output hold something, if there is anything.
+static int fill(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	Py_ssize_t waiting = held(carrier->outgoing);
+	while (waiting >= 0 && waiting < CARRY_PIECE && !carrier->finished &&
+	       self->handle != NULL) {
+		if (carrier->clear_len == 0) {
+			size_t n = 0;
+			aiows_conn *handle = self->handle;
+			int32_t code;
+			Py_BEGIN_ALLOW_THREADS code =
+				lib.drain(handle, carrier->clear, CARRY_RECORD, &n);
+			Py_END_ALLOW_THREADS if (code < 0)
+			{
+				if (end_output(carrier) < 0) {
+					return -1;
+				}
+				waiting = held(carrier->outgoing);
+				break;
+			}
+			if (n == 0) {
+				break;
+			}
+			carrier->clear_len = (Py_ssize_t)n;
+		}
+		Py_ssize_t n = encrypt(carrier);
+		if (n == RAISED) {
+			return -1;
+		}
+		if (n == BROKEN || n == ENDED) {
+			over(self, 0);
+			break;
+		}
+		if (n == NOTHING) { // it wants to read first
+			break;
+		}
+		waiting = held(carrier->outgoing);
+	}
+	if (waiting <= 0) {
+		return waiting < 0 ? -1 : 0;
+	}
+	carrier->out_at = 0;
+	carrier->out = PyObject_CallMethod(carrier->outgoing, "read", NULL);
+	return carrier->out == NULL ? -1 : 0;
+}
+
+// carry_out writes what the socket takes.
+int carry_out(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	while (carrier->fd >= 0 && carrier->broken_by == 0) {
+		if (carrier->out == NULL && fill(self) < 0) {
+			return -1;
+		}
+		if (carrier->out == NULL) {
+			return 0;
+		}
+		Py_ssize_t left = PyBytes_Size(carrier->out) - carrier->out_at;
+		ssize_t n;
+		int fd = carrier->fd, number;
+		const char *from = PyBytes_AsString(carrier->out) + carrier->out_at;
+		Py_BEGIN_ALLOW_THREADS n =
+			send(fd, from, (size_t)left, MSG_DONTWAIT | MSG_NOSIGNAL);
+		number = errno;
+		Py_END_ALLOW_THREADS if (n < 0)
+		{
+			if (number == EAGAIN) {
+				return 0;
+			}
+			if (number != EINTR) {
+				carrier->broken_by = number; // told once nothing is left to read
+			}
+			continue;
+		}
+		carrier->out_at += n;
+		if (n == left) {
+			Py_CLEAR(carrier->out);
+		}
+	}
+	return 0;
+}
+
+// --- both
+
+// carry_push writes what a sender has queued, or has the driver do it.
+int carry_push(Blocking *self)
+{
+	if (!carried(self) || self->loop == NULL) {
+		return 0;
+	}
+	if (self->driving) {
+		self->carrier.owed = true;
+		return 0;
+	}
+	self->driving = true;
+	return driven(self, carry_out(self));
+}
+
+int carry(Blocking *self)
+{
+	return carry_out(self) < 0 || carry_in(self) < 0 ? -1 : 0;
+}
+
+// carry_wait waits for the socket, or for loop_fd.
+int carry_wait(Blocking *self, int loop_fd, int32_t timeout_ms, PyObject *seconds)
+{
+	Carrier *carrier = &self->carrier;
+	bool writing = carrier->out != NULL && carrier->broken_by == 0;
+	bool reading = !carrier->full && !carrier->over;
+	if (seconds != NULL) {
+		PyObject *result = PyObject_CallFunction(self->wait, "iOiOO", loop_fd, seconds,
+		                                         carrier->fd, reading ? Py_True : Py_False,
+		                                         writing ? Py_True : Py_False);
+		Py_XDECREF(result);
+		return result != NULL ? 0 : -1;
+	}
+	struct pollfd fds[2] = { { .fd = loop_fd, .events = POLLIN } };
+	fds[1].fd = writing || reading ? carrier->fd : -1;
+	fds[1].events = (short)((reading ? POLLIN : 0) | (writing ? POLLOUT : 0));
+	Py_BEGIN_ALLOW_THREADS poll(fds, 2, timeout_ms);
+	Py_END_ALLOW_THREADS return 0;
+}
+
+// carry_last writes what was written before the end, as far as the socket takes it.
+int carry_last(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	if (!carried(self) || carrier->fd < 0) {
+		return 0;
+	}
+	if (carry_out(self) < 0) {
+		return -1;
+	}
+	if (!carrier->finished && carrier->clear_len == 0) {
+		return end_output(carrier) < 0 ? -1 : carry_out(self);
+	}
+	return 0;
+}
+
+size_t carry_held(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	Py_ssize_t out = carrier->out != NULL ? PyBytes_Size(carrier->out) - carrier->out_at : 0;
+	return (size_t)(carrier->clear_len + out);
+}
+
+// carry_drop gives up the socket.
+void carry_drop(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	if (carrier->fd >= 0 && carried(self)) {
+		close(carrier->fd);
+	}
+	PyMem_Free(carrier->plain);
+	PyMem_Free(carrier->clear);
+	Py_CLEAR(carrier->tls);
+	Py_CLEAR(carrier->incoming);
+	Py_CLEAR(carrier->outgoing);
+	Py_CLEAR(carrier->want_read);
+	Py_CLEAR(carrier->tls_error);
+	Py_CLEAR(carrier->out);
+	Py_CLEAR(carrier->why);
+	*carrier = (Carrier){ .fd = -1 };
+}
+
+int carry_traverse(Blocking *self, visitproc visit, void *arg)
+{
+	Py_VISIT(self->carrier.tls);
+	Py_VISIT(self->carrier.incoming);
+	Py_VISIT(self->carrier.outgoing);
+	return 0;
+}
+
+PyObject *blocking_carry(PyObject *op, PyObject *args)
+{
+	Blocking *self = (Blocking *)op;
+	int fd;
+	PyObject *tls, *incoming, *outgoing;
+	if (!blocking_usable(self) ||
+	    !PyArg_ParseTuple(args, "iOOO:_carry", &fd, &tls, &incoming, &outgoing)) {
+		return NULL;
+	}
+	if (self->loop == NULL || carried(self)) {
+		PyErr_SetString(PyExc_RuntimeError,
+		                "expected an attached connection without a socket");
+		return NULL;
+	}
+	Carrier carrier = { .fd = -1 };
+	PyObject *module = PyImport_ImportModule("ssl");
+	if (module != NULL) {
+		carrier.want_read = PyObject_GetAttrString(module, "SSLWantReadError");
+		carrier.tls_error = PyObject_GetAttrString(module, "SSLError");
+		carrier.plain = PyMem_Malloc(CARRY_PIECE);
+		carrier.clear = PyMem_Malloc(CARRY_RECORD);
+		Py_DECREF(module);
+	}
+	carrier.tls = Py_NewRef(tls);
+	carrier.incoming = Py_NewRef(incoming);
+	carrier.outgoing = Py_NewRef(outgoing);
+	self->carrier = carrier;
+	if (carrier.want_read == NULL || carrier.tls_error == NULL || carrier.plain == NULL ||
+	    carrier.clear == NULL) {
+		carry_drop(self);
+		return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+	}
+	self->carrier.fd = fd;
+	Py_RETURN_NONE;
+}

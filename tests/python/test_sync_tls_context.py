@@ -1,0 +1,538 @@
+"""aiows.sync: a plain ssl.SSLContext as ssl; whoever waits carries the bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import truststore
+import websockets.sync.server as peer
+from servers.fixtures import Certificates
+from servers.launch import ServerProcess
+from servers.proxies import PASSWORD, USER, microsocks, tinyproxy
+from websockets.exceptions import ConnectionClosed as PeerClosed
+from websockets.utils import accept_key
+
+from aiows.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidHandshake,
+    InvalidProxyStatus,
+    InvalidStatus,
+    ProxyError,
+)
+from aiows.sync import connect, unix_connect
+
+HANG_S = 60.0
+
+pytestmark = pytest.mark.usefixtures("direct")
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+def client_context(certificates: Certificates) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificates.ca)
+
+
+def server_context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.cert, certificates.key)
+    return context
+
+
+def echo(ws: peer.ServerConnection) -> None:
+    with contextlib.suppress(PeerClosed):
+        for message in ws:
+            ws.send(message)
+
+
+@contextlib.contextmanager
+def serving(
+    handler: Callable[[Any], None], context: ssl.SSLContext, **options: Any
+) -> Iterator[int]:
+    """Serve with websockets over TLS, and yield the port."""
+    options = {"max_size": None, "ping_interval": None, **options}
+    with peer.serve(handler, "127.0.0.1", 0, ssl=context, **options) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.socket.getsockname()[1]
+        finally:
+            server.shutdown()
+            thread.join(HANG_S)
+
+
+def test_echoes_with_every_peer(any_tls_server: ServerProcess, certificates: Certificates) -> None:
+    context = client_context(certificates)
+    with connect(any_tls_server.uri(), ssl=context, max_size=None) as ws:
+        for message in ("", "text", os.urandom(1 << 20), bytes(16 << 20)):
+            ws.send(message)
+            assert ws.recv(HANG_S) == message
+        assert ws.ping().wait(HANG_S)
+        assert ws.latency > 0
+        assert ws.remote_address[:2] == ("127.0.0.1", any_tls_server.port)
+        assert ws.local_address[0] == "127.0.0.1" and ws.local_address[1] > 0
+        assert ws.tls_version == "TLS 1.3"
+        assert ws.peer_certificate is not None
+        assert ws.response is not None and ws.response.status_code == 101
+    assert ws.close_code == 1000
+    assert ws.remote_address[1] == any_tls_server.port
+    assert ws.tls_version == "TLS 1.3"
+
+
+@pytest.mark.parametrize("server", ["websockets_tls_server", "aiohttp_tls_server"])
+def test_floods(server: str, certificates: Certificates, request: pytest.FixtureRequest) -> None:
+    """Much more than all that lies between holds, in both directions at once."""
+    uri, count = request.getfixturevalue(server).uri(), 40
+    context = client_context(certificates)
+    options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": 2}
+    with connect(uri, ssl=context, **options) as ws, ThreadPoolExecutor() as pool:
+        sending = pool.submit(lambda: [ws.send(bytes([i]) * (1 << 20)) for i in range(count)])
+        for i in range(count):
+            assert ws.recv(HANG_S) == bytes([i]) * (1 << 20)
+        sending.result(HANG_S)
+        for i in range(5000):
+            ws.send(str(i))
+        for i in range(5000):
+            assert ws.recv(HANG_S) == str(i)
+
+
+def test_threads(websockets_tls_server: ServerProcess, certificates: Certificates) -> None:
+    threads, each = 6, 300
+    context = client_context(certificates)
+    uri = websockets_tls_server.uri()
+    with connect(uri, ssl=context, compression=None) as ws, ThreadPoolExecutor() as pool:
+
+        def send(thread: int) -> None:
+            for number in range(each):
+                ws.send(struct.pack("!II", thread, number) * (1 + number * thread))
+                if number % 50 == 0:
+                    assert ws.ping().wait(HANG_S)
+
+        senders = [pool.submit(send, thread) for thread in range(threads)]
+        seen = [0] * threads
+        for _ in range(threads * each):
+            message = ws.recv(HANG_S, decode=False)
+            thread, number = struct.unpack_from("!II", message)
+            assert message == struct.pack("!II", thread, number) * (1 + number * thread)
+            assert number == seen[thread]
+            seen[thread] += 1
+        for sender in senders:
+            sender.result(HANG_S)
+        # One that waits is ended by another that closes.
+        waiting = pool.submit(ws.recv)
+        ws.close()
+        with pytest.raises(ConnectionClosed):
+            waiting.result(HANG_S)
+
+
+def test_one_message_each_way(certificates: Certificates) -> None:
+    """A message is sent though nobody waits, also right after another thread's turn."""
+    received = threading.Semaphore(0)
+
+    def handler(ws: peer.ServerConnection) -> None:
+        for message in ws:
+            received.release()
+            if message == "answer":
+                ws.send("a")
+
+    with serving(handler, server_context(certificates)) as port:
+        uri, context = f"wss://localhost:{port}/", client_context(certificates)
+        with connect(uri, ssl=context) as ws, ThreadPoolExecutor() as pool:
+            for _ in range(200):
+                receiving = pool.submit(ws.recv)
+                ws.send("answer")
+                ws.send("x")
+                assert receiving.result(HANG_S) == "a"
+                assert received.acquire(timeout=HANG_S)
+                assert received.acquire(timeout=HANG_S)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_client_certificate_and_alpn(version: ssl.TLSVersion) -> None:
+    authority = trustme.CA()
+    told: list[Any] = []
+
+    def tell(ws: peer.ServerConnection) -> None:
+        secure: Any = ws.socket
+        told.extend([secure.version(), secure.selected_alpn_protocol(), secure.getpeercert()])
+        echo(ws)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["http/1.1"])
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    client.minimum_version = client.maximum_version = version
+    client.set_alpn_protocols(["http/1.1"])
+    with serving(tell, context) as port:
+        uri = f"wss://localhost:{port}/"
+        with pytest.raises((OSError, InvalidHandshake)):
+            connect(uri, ssl=client)  # TLS 1.3 refuses after the handshake
+        authority.issue_cert("me@example.com", common_name="me").configure_cert(client)
+        with connect(uri, ssl=client) as ws:
+            ws.send("x")
+            assert ws.recv(HANG_S) == "x"
+            assert ws.alpn_protocol == "http/1.1"
+            assert ws.tls_version == version.name.replace("v", " ").replace("_", ".")
+    assert told[:2] == [version.name.replace("_", "."), "http/1.1"]
+    assert ((("commonName", "me"),)) in told[2]["subject"]
+
+
+def test_truststore(
+    websockets_tls_server: ServerProcess,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with connect(websockets_tls_server.uri(), ssl=context) as ws:
+        ws.send("x")
+        assert ws.recv(HANG_S) == "x"
+
+
+def test_verification_fails(
+    websockets_tls_server: ServerProcess, certificates: Certificates
+) -> None:
+    other = ssl.create_default_context(cafile=certificates.other_ca)
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        connect(websockets_tls_server.uri(), ssl=other)
+    context = client_context(certificates)
+    uri = f"wss://other.example:{websockets_tls_server.port}/echo"
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        connect(uri, ssl=context, host="127.0.0.1")
+    with connect(uri, ssl=context, host="127.0.0.1", server_hostname="localhost") as ws:
+        ws.send("x")
+        assert ws.recv(HANG_S) == "x"
+
+
+def test_where_it_connects(certificates: Certificates, tmp_path: Path) -> None:
+    context = client_context(certificates)
+    with serving(echo, server_context(certificates)) as port:
+        uri = f"wss://localhost:{port}/"
+        with connect(uri, ssl=context, local_addr=("127.0.0.1", 0), family=socket.AF_INET) as ws:
+            assert ws.local_address[0] == "127.0.0.1"
+        # The first address of localhost may be ::1, which refuses.
+        with connect(uri, ssl=context, happy_eyeballs_delay=None, interleave=2) as ws:
+            assert ws.remote_address == ("127.0.0.1", port)
+        sock = socket.create_connection(("127.0.0.1", port))
+        with connect(uri, ssl=context, sock=sock) as ws:
+            assert sock.fileno() == -1
+            ws.send("x")
+            assert ws.recv(HANG_S) == "x"
+        with pytest.raises(ConnectionRefusedError, match=r"127\.0\.0\.1:1: "):
+            connect(uri, ssl=context, port=1, host="127.0.0.1")
+        with pytest.raises(ExceptionGroup) as caught:
+            connect(uri, ssl=context, port=1, host="127.0.0.1", all_errors=True)
+        assert isinstance(caught.value.exceptions[0], ConnectionRefusedError)
+        with pytest.raises(OSError, match=r"bind to 192\.0\.2\.1: "):
+            connect(uri, ssl=context, local_addr=("192.0.2.1", 0), family=socket.AF_INET)
+        with pytest.raises(socket.gaierror):
+            connect("wss://nowhere.invalid/", ssl=context)
+    path = str(tmp_path / "socket")
+    with peer.unix_serve(echo, path, ssl=server_context(certificates)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with unix_connect(path, "wss://localhost/", ssl=context) as ws:
+            ws.send("x")
+            assert ws.recv(HANG_S) == "x"
+            assert ws.remote_address == path
+        server.shutdown()
+        thread.join(HANG_S)
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5", "socks5h"])
+@pytest.mark.parametrize("credentials", [False, True])
+def test_proxies(certificates: Certificates, tmp_path: Path, kind: str, credentials: bool) -> None:
+    context = client_context(certificates)
+    login = f"{USER}:{PASSWORD}@" if credentials else ""
+    proxy = tinyproxy(tmp_path, credentials) if kind == "http" else microsocks(credentials)
+    with serving(echo, server_context(certificates)) as port, proxy as proxy_port:
+        uri, url = f"wss://localhost:{port}/", f"{kind}://{login}127.0.0.1:{proxy_port}"
+        with connect(uri, ssl=context, proxy=url) as ws:
+            ws.send("x")
+            assert ws.recv(HANG_S) == "x"
+            assert ws._describe()["proxy"] == f"{kind}://127.0.0.1:{proxy_port}"
+        if credentials:
+            with pytest.raises(ProxyError, match="credentials"):
+                connect(uri, ssl=context, proxy=url.replace(PASSWORD, "wrong"))
+
+
+def test_proxies_that_refuse(certificates: Certificates) -> None:
+    context = client_context(certificates)
+    with pytest.raises(ValueError, match="https:// proxy cannot be combined with a plain"):
+        connect("wss://localhost/", ssl=context, proxy="https://localhost:1")
+
+    def refuse(server: socket.socket) -> None:
+        sock, _ = server.accept()
+        with sock:
+            sock.recv(4096)
+            sock.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        pool.submit(refuse, server)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(InvalidProxyStatus, match="403 Forbidden"):
+            connect("wss://localhost:1/", ssl=context, proxy=url)
+
+
+def test_status_and_redirects(certificates: Certificates) -> None:
+    context = client_context(certificates)
+    targets: dict[str, str] = {}
+
+    def answer(ws: Any, request: Any) -> Any:
+        if request.path in targets:
+            response = ws.respond(HTTPStatus.FOUND, "")
+            response.headers["Location"] = targets[request.path]
+            return response
+        return ws.respond(HTTPStatus.NOT_FOUND, "nothing here") if request.path == "/no" else None
+
+    with (
+        serving(echo, server_context(certificates), process_request=answer) as port,
+        serving(echo, server_context(certificates)) as other,
+    ):
+        uri = f"wss://localhost:{port}"
+        targets.update({"/a": "/b", "/b": f"wss://localhost:{other}/end", "/loop": "/loop"})
+        with pytest.raises(InvalidStatus) as caught:
+            connect(f"{uri}/no", ssl=context)
+        assert caught.value.response.status_code == 404
+        assert caught.value.response.body == b"nothing here"
+        with connect(f"{uri}/a", ssl=context) as ws:
+            assert ws.uri == f"wss://localhost:{other}/end"
+            assert ws.remote_address[1] == other
+            ws.send("x")
+            assert ws.recv(HANG_S) == "x"
+        assert ws.close_code == 1000
+        with pytest.raises(InvalidStatus):
+            connect(f"{uri}/a", ssl=context, max_redirects=0)
+        with pytest.raises(Exception, match="redirects"):
+            connect(f"{uri}/loop", ssl=context)
+        with pytest.raises(ValueError, match="with a host or port given") as refused:
+            connect(f"{uri}/b", ssl=context, host="127.0.0.1")
+        assert isinstance(refused.value.__cause__, InvalidStatus)
+
+
+def test_open_timeout(certificates: Certificates) -> None:
+    """It covers TCP, TLS and the answer."""
+    context = client_context(certificates)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"wss://localhost:{silent.getsockname()[1]}/"
+        with pytest.raises(TimeoutError, match="no answer within"):
+            connect(uri, ssl=context, open_timeout=0.1)
+        with pytest.raises(ConnectionAbortedError, match=r"ssl_handshake_timeout = 0\.1"):
+            connect(uri, ssl=context, ssl_handshake_timeout=0.1)
+        silent_proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TimeoutError, match="no answer within"):
+            connect(uri, ssl=context, open_timeout=0.1, proxy=silent_proxy)
+    over = threading.Event()
+
+    def never(ws: Any, request: Any) -> None:
+        over.wait(HANG_S)
+
+    with serving(echo, server_context(certificates), process_request=never) as port:
+        with pytest.raises(TimeoutError, match="no answer within"):
+            connect(f"wss://localhost:{port}/", ssl=context, open_timeout=0.3)
+        over.set()
+
+
+@pytest.mark.once
+def test_name_that_is_not_answered(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, real = threading.Event(), socket.getaddrinfo
+
+    def slow(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+        if host == "slow.example" and socket.AI_NUMERICHOST not in arguments:
+            over.wait(HANG_S)
+        return real(host, port, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with pytest.raises(TimeoutError, match="no answer within"):
+        connect("wss://slow.example/", ssl=client_context(certificates), open_timeout=0.1)
+    over.set()
+
+
+def test_timeouts_lose_nothing(certificates: Certificates) -> None:
+    count = 300
+
+    def tell(ws: peer.ServerConnection) -> None:
+        for i in range(count):
+            ws.send(struct.pack("!I", i) * 5000)
+            if i % 20 == 0:
+                time.sleep(0.005)
+
+    with serving(tell, server_context(certificates), compression=None) as port:
+        with connect(f"wss://localhost:{port}/", ssl=client_context(certificates)) as ws:
+            seen = 0
+            while seen < count:
+                with contextlib.suppress(TimeoutError):
+                    assert ws.recv(timeout=0.0005) == struct.pack("!I", seen) * 5000
+                    seen += 1
+            with pytest.raises(ConnectionClosed):
+                ws.recv(HANG_S)
+
+
+def test_signals_lose_nothing(
+    websockets_tls_server: ServerProcess, certificates: Certificates
+) -> None:
+    """A handler that raises inside of the TLS object's methods: all is whole afterwards."""
+
+    class Interrupt(Exception):
+        pass
+
+    def interrupt(_: int, frame: Any) -> None:
+        # Elsewhere the test itself would lose what recv returned.
+        if receiving and frame.f_code.co_filename == ssl.__file__:
+            raise Interrupt
+
+    count, hits, sent, receiving = 400, 0, 0, False
+    received: list[bytes] = []
+    context = client_context(certificates)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with connect(websockets_tls_server.uri(), ssl=context, compression=None) as ws:
+            signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+            while len(received) < count:
+                while sent < count and sent < len(received) + 16:
+                    ws.send(struct.pack("!I", sent) * 10_000)
+                    sent += 1
+                try:
+                    receiving = True
+                    message = ws.recv(HANG_S, decode=False)
+                except Interrupt:
+                    hits += 1
+                else:
+                    received.append(message)
+                finally:
+                    receiving = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert received == [struct.pack("!I", i) * 10_000 for i in range(count)]
+    assert hits > 20
+
+
+@pytest.mark.parametrize("who", ["never answers", "floods"])
+def test_close_timeout(certificates: Certificates, who: str) -> None:
+    over = threading.Event()
+
+    def serve(server: socket.socket) -> None:
+        plain, _ = server.accept()
+        with server_context(certificates).wrap_socket(plain, server_side=True) as sock:
+            head = sock.recv(65536)
+            key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+            sock.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
+                + accept_key(key.decode()).encode()
+                + b"\r\n\r\n"
+            )
+            with contextlib.suppress(OSError):
+                while who == "floods":
+                    sock.sendall(b"\x82\x7e\x80\x00" + bytes(0x8000))
+            over.wait(HANG_S)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        serving = pool.submit(serve, server)
+        uri = f"wss://localhost:{server.getsockname()[1]}/"
+        ws = connect(uri, ssl=client_context(certificates), close_timeout=0.2)
+        ws.close()
+        assert ws.close_code == 1006
+        over.set()
+        serving.result(HANG_S)
+
+
+def test_the_peer_breaks_off(certificates: Certificates) -> None:
+    def abort(ws: peer.ServerConnection) -> None:
+        ws.send("x")
+        linger = struct.pack("ii", 1, 0)
+        ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        socket.socket.shutdown(ws.socket, socket.SHUT_RDWR)
+
+    def leave(ws: peer.ServerConnection) -> None:
+        ws.close(4000, "go")
+
+    context = client_context(certificates)
+    with serving(abort, server_context(certificates)) as port:
+        with connect(f"wss://localhost:{port}/", ssl=context) as ws:
+            assert ws.recv(HANG_S) == "x"
+            with pytest.raises(ConnectionClosedError):
+                ws.recv(HANG_S)
+            assert ws.close_code == 1006
+    with serving(leave, server_context(certificates)) as port:
+        with connect(f"wss://localhost:{port}/", ssl=context) as ws:
+            with pytest.raises(ConnectionClosedError) as caught:
+                ws.recv(HANG_S)
+            assert caught.value.rcvd is not None
+            assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4000, "go")
+
+
+def test_abandoned(websockets_tls_server: ServerProcess, certificates: Certificates) -> None:
+    """Descriptors do not grow, however connections end: no_leaks looks as well."""
+    context = client_context(certificates)
+    uri = websockets_tls_server.uri()
+    counts = []
+    for _ in range(4):
+        for _ in range(5):
+            ws = connect(uri, ssl=context)
+            ws.send("x")
+            del ws
+            ws = connect(uri, ssl=context)
+            ws._abort()
+            assert ws.close_code == 1006
+            with pytest.raises(ssl.SSLError):
+                connect(uri, ssl=ssl.create_default_context(cafile=certificates.other_ca))
+        counts.append(len(os.listdir("/proc/self/fd")))
+    assert counts[1] == counts[-1]
+
+
+def test_forked_child(websockets_tls_server: ServerProcess, certificates: Certificates) -> None:
+    with connect(websockets_tls_server.uri(), ssl=client_context(certificates)) as ws:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                try:
+                    ws.send("child")
+                except RuntimeError:
+                    ws.__exit__(None, None, None)
+                    del ws
+                    status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        ws.send("parent")
+        assert ws.recv(HANG_S) == "parent"
+
+
+async def test_beside_an_event_loop(
+    websockets_tls_server: ServerProcess, certificates: Certificates
+) -> None:
+    def use() -> Any:
+        with connect(websockets_tls_server.uri(), ssl=client_context(certificates)) as ws:
+            ws.send("x")
+            return ws.recv(HANG_S)
+
+    assert await asyncio.to_thread(use) == "x"
