@@ -117,6 +117,8 @@ class Connector:
         )
         self._ssl = _check_ssl(ssl, self._secure)
         self._plain = _is_plain(self._ssl)
+        if self._plain:
+            self._check_plain()
         self._options = connection_options(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -186,6 +188,9 @@ class Connector:
             name = f"{base.__module__}.{base.__name__}"
             raise TypeError(f"create_connection must be a subclass of {name}, got {value!r}")
         return value
+
+    def _check_plain(self) -> None:
+        """Raise ValueError for what a plain context cannot be combined with."""
 
     def _core_options(self, uri: str) -> dict[str, Any]:
         """Return the core's options for a connection to uri; the environment is read now."""

@@ -171,7 +171,7 @@ class reconnect(Connector):
                 raise
         return connection
 
-    def _check_plain(self, all_errors: object) -> None:
+    def _check_plain(self) -> None:
         from ._attached import refuse_proxy
 
         refuse_proxy(self._proxy.given)
