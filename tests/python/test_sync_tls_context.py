@@ -99,10 +99,9 @@ def test_echoes_with_every_peer(any_tls_server: ServerProcess, certificates: Cer
     assert ws.tls_version == "TLS 1.3"
 
 
-@pytest.mark.parametrize("server", ["websockets_tls_server", "aiohttp_tls_server"])
-def test_floods(server: str, certificates: Certificates, request: pytest.FixtureRequest) -> None:
+def test_floods(any_tls_server: ServerProcess, certificates: Certificates) -> None:
     """Much more than all that lies between holds, in both directions at once."""
-    uri, count = request.getfixturevalue(server).uri(), 40
+    uri, count = any_tls_server.uri(), 40
     context = client_context(certificates)
     options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": 2}
     with connect(uri, ssl=context, **options) as ws, ThreadPoolExecutor() as pool:
