@@ -414,9 +414,10 @@ typedef struct aiows_conn_options {
 	// without a line feed: an arrow (> sent, < received), and
 	//     TEXT 'hello' [5 bytes]
 	//     BINARY 00 01 02 [binary, 3 bytes, continued]
-	// Of a long payload some 75 characters are shown; values of Authorization,
-	// Proxy-Authorization, Cookie and Set-Cookie, and user and password of a URI are
-	// not. 1024 lines wait at most, more are dropped and counted. Default 0.
+	// Of a long payload some 75 characters are shown. Values of header fields and query
+	// parameters whose names tell of a secret (auth, cookie, key, token and so on in
+	// them) are not, nor are user and password of a URI. 1024 lines wait at most, more
+	// are dropped and counted. Default 0.
 	int32_t log_frames;
 	uint32_t reserved3;
 } aiows_conn_options;

@@ -495,7 +495,7 @@ func (c *Conn) answerExpired(now int64) {
 	case o.answered != nil:
 		c.refused(now)
 	default:
-		text := "timed out: " + o.uri.Raw + ": no answer within " + o.options.OpenTimeout.Round(time.Millisecond).String()
+		text := "timed out: " + withoutSecrets(o.uri.Raw) + ": no answer within " + o.options.OpenTimeout.Round(time.Millisecond).String()
 		c.adopt(&handover{fd: -1, requested: true, err: &Error{Code: CodeTimeout, Text: text}}, now)
 	}
 }

@@ -93,7 +93,7 @@ func (l *Loop) newClient(o *ConnectOptions, userData uint64, attached bool) (*Co
 		return nil, &Error{Code: CodeURI, Text: err.Error()}
 	}
 	if !uri.Secure && o.TLS != nil && o.MaxRedirects == 0 {
-		return nil, argument("TLS context for %s, whose scheme is ws, and no redirect is followed", uri.Raw)
+		return nil, argument("TLS context for %s, whose scheme is ws, and no redirect is followed", withoutSecrets(uri.Raw))
 	}
 	if err := o.checkTarget(); err != nil {
 		return nil, err
@@ -217,7 +217,7 @@ func openOne(ctx context.Context, o *opening) *handover {
 	h.local, h.remote = addressName(sock.Conn.LocalAddr()), addressName(sock.Conn.RemoteAddr())
 	if err := h.detach(sock); err != nil {
 		_ = sock.Close()
-		h.err = systemError(o.uri.Raw, err)
+		h.err = systemError(withoutSecrets(o.uri.Raw), err)
 	}
 	return h
 }
@@ -351,7 +351,7 @@ func handshakeError(ctx context.Context, o *opening, err error) *Error {
 		return e
 	}
 	errors.As(err, &e.Errno)
-	way := o.uri.Raw
+	way := withoutSecrets(o.uri.Raw)
 	if o.proxy != nil {
 		way += " by proxy " + o.proxy.Raw
 	}

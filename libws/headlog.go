@@ -9,11 +9,8 @@ import (
 	"aiows/libws/handshake"
 )
 
-const (
-	hidden = "***"
-	// shownLine is how much of a line of a head is logged.
-	shownLine = 512
-)
+// shownLine is how much of a line of a head is logged.
+const shownLine = 512
 
 // logHeads notes a client's handshakes as far as they went: with a proxy, with servers that
 // redirect, and with the last one.
@@ -52,7 +49,7 @@ func (c *Conn) logAnswer(r *handshake.Response) {
 // logHead notes the lines of a head that was sent.
 func (c *Conn) logHead(arrow, head string) {
 	start, rest, _ := strings.Cut(head, "\r\n")
-	c.logLine(arrow, withoutUser(start))
+	c.logLine(arrow, withoutSecrets(start))
 	for rest != "" && rest != "\r\n" {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\r\n")
@@ -72,37 +69,6 @@ func (c *Conn) logLine(arrow, line string) {
 		line = line[:shownLine] + "..."
 	}
 	c.lines.add(arrow+quoteText([]byte(line)), clock())
-}
-
-// fieldShown returns the value of a field without what is secret.
-func fieldShown(name, value string) string {
-	switch strings.ToLower(name) {
-	case "authorization", "proxy-authorization", "cookie", "set-cookie":
-		return hidden
-	}
-	return withoutUser(value)
-}
-
-// withoutUser hides user and password of the URIs in text.
-func withoutUser(text string) string {
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(text, "://")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		b.WriteString("://")
-		end := strings.IndexAny(after, "/?# ")
-		if end < 0 {
-			end = len(after)
-		}
-		if at := strings.LastIndexByte(after[:end], '@'); at >= 0 {
-			b.WriteString(hidden)
-			after = after[at:]
-		}
-		text = after
-	}
 }
 
 // quoteText escapes what is not printable, quotes and backslashes.

@@ -110,7 +110,7 @@ func (o *opening) redirected(location string) (*opening, *Error) {
 	case options.Host != "" || options.Port != 0:
 		return nil, argument("redirect to %s, another origin, which cannot be followed with a host or port given", shown)
 	default:
-		options.Headers = withoutSecrets(options.Headers)
+		options.Headers = forAnotherOrigin(options.Headers)
 	}
 	proxy, failed := options.proxyFor(uri)
 	if failed != nil {
@@ -123,8 +123,8 @@ func (o *opening) redirected(location string) (*opening, *Error) {
 	return &opening{options: &options, uri: uri, proxy: proxy, request: request, offers: o.offers}, nil
 }
 
-// withoutSecrets leaves out what was meant for one origin alone.
-func withoutSecrets(h handshake.Header) (kept handshake.Header) {
+// forAnotherOrigin leaves out what was meant for one origin alone.
+func forAnotherOrigin(h handshake.Header) (kept handshake.Header) {
 	for _, f := range h {
 		switch strings.ToLower(f.Name) {
 		case "authorization", "cookie", "proxy-authorization", "host":
@@ -150,7 +150,7 @@ func drain(ctx context.Context, sock *dial.Socket, read func() []byte, r *handsh
 
 func shownURI(s string) string {
 	const most = 120
-	if s = dial.Redact(s); len(s) > most {
+	if s = withoutParameters(dial.Redact(s)); len(s) > most {
 		return strconv.Quote(s[:most]) + "..."
 	}
 	return strconv.Quote(s)

@@ -7,18 +7,23 @@ from collections.abc import Iterable
 
 from ._options import LoggerLike
 
-_SECRET = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+_WORDS = "auth|cookie|credential|key|passw|secret|session|signature|token"
+# As libws/secrets.go has it.
+_is_secret = re.compile(rf"(?!sec-websocket-).*({_WORDS})", re.IGNORECASE).match
 _hide_user = re.compile(r"(?<=://)[^/?#\s]*@").sub
+_hide_parameter = re.compile(
+    rf"(?<=[?&])([^=&?#\s\"]*(?:{_WORDS})[^=&?#\s\"]*)=[^&?#\s\"]*", re.IGNORECASE
+).sub
 _MOST = 512  # characters of a line
 
 
 def log_head(logger: LoggerLike, arrow: str, start: str, fields: Iterable[tuple[str, str]]) -> None:
-    """Log a head at DEBUG, a line each, without credentials, cookies and user of URIs."""
+    """Log a head at DEBUG, a line each, without what is secret in fields and URIs."""
     lines = [start]
     for name, value in fields:
-        lines.append(f"{name}: {'***' if name.lower() in _SECRET else value}")
+        lines.append(f"{name}: {'***' if _is_secret(name) else value}")
     for line in lines:
-        shown = _hide_user("***@", line)
+        shown = _hide_parameter(r"\1=***", _hide_user("***@", line))
         if len(shown) > _MOST:
             shown = shown[:_MOST] + "..."
         # No line feed of a peer's may end a line of the log.

@@ -67,13 +67,14 @@ async def test_frames_are_logged(any_server: ServerProcess) -> None:
 
 async def test_heads_are_logged_without_secrets(any_server: ServerProcess) -> None:
     log = Records(logging.DEBUG)
-    uri = any_server.uri("/echo?a=b").replace("//", "//me:secret@")
+    uri = any_server.uri("/echo?a=b&token=secret").replace("//", "//me:secret@")
     headers = {"Cookie": "id=secret", "Proxy-Authorization": "Basic secret", "X-A": "seen"}
+    headers["X-Api-Key"] = "secret"
     async with connect(uri, additional_headers=headers, logger=log.logger):
         pass
     opened = log.lines.index("= connection is OPEN")
     heads = log.lines[:opened]
-    assert "> GET /echo?a=b HTTP/1.1" in heads and "> X-A: seen" in heads
+    assert "> GET /echo?a=b&token=*** HTTP/1.1" in heads and "> X-A: seen" in heads
     assert "> Authorization: ***" in heads and "> Cookie: ***" in heads
     assert "< HTTP/1.1 101 Switching Protocols" in heads
     assert not [line for line in log.lines if "secret" in line or "bWU6" in line]
@@ -169,11 +170,11 @@ async def test_a_refused_request_is_logged() -> None:
     async with serve(
         None, "127.0.0.1", 0, process_request=refuse, logger=log.logger, on_message=print
     ) as server:
-        uri = f"ws://me:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/a"
+        uri = f"ws://me:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/a?token=secret"
         with pytest.raises(InvalidStatus):
             await connect(uri, additional_headers={"Referer": "http://me:secret@b/\x85"})
     for line in (
-        "< GET /a HTTP/1.1",
+        "< GET /a?token=*** HTTP/1.1",
         "< Authorization: ***",
         r"< Referer: http://***@b/\x85",
         "> HTTP/1.1 403 Forbidden",
