@@ -580,6 +580,35 @@ func TestAttachedAwaitsTheHost(t *testing.T) {
 	h.until(EventClosed, 1) // without bytes it ends all the same
 }
 
+// TestAttachedPingAwaitsTheHost: a ping that was made while the host was away goes out when it
+// is back, and has its whole time from then on.
+func TestAttachedPingAwaitsTheHost(t *testing.T) {
+	h := newHost(t)
+	h.loop.patience = time.Millisecond
+	c := h.attachOpen(func(o *ConnOptions) { o.PingInterval, o.PingTimeout = 40*time.Millisecond, 400*time.Millisecond })
+	for range 2 {
+		h.pollDry()
+		h.drainAll(c)
+		time.Sleep(time.Second) // the ping is due, and the deadline passes
+		for range 3 {
+			h.poll(0)
+		}
+		sent := frames(h.drainAll(c))
+		if len(sent) == 0 || c.State() != StateOpen {
+			t.Fatalf("drained %q, state %d, %v", sent, c.State(), c.Err())
+		}
+		for range 20 { // the answer is on its way
+			time.Sleep(10 * time.Millisecond)
+			h.poll(0)
+		}
+		h.feedAll(c, (&peer{}).frame(10, true, []byte("any")))
+	}
+	if h.loop.Stats().Stalls == 0 {
+		t.Error("the watchdog did not step in")
+	}
+	h.until(EventClosed, 1) // without an answer it ends all the same
+}
+
 // TestAttachedIsFreed while connecting and open, with bytes in both directions, before and
 // after a poll, alone and by the loop; and answers calls in every state.
 func TestAttachedIsFreed(t *testing.T) {

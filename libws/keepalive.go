@@ -16,6 +16,8 @@ type keepalive struct {
 	sentAt   int64  // of the ping in flight; 0: none
 	deadline int64  // of its answer; 0: none
 	heard    uint64 // bytes that had come when it was sent
+	polls    uint64 // of the loop when it was sent
+	absent   bool   // the connection is attached, and its host did not poll then
 	tag      uint32 // in every ping of ours, with count: tells them from the host's
 	count    uint32
 }
@@ -98,6 +100,11 @@ func (c *Conn) pongMissing(now int64) bool {
 		c.loop.queue(c)
 		return true
 	}
+	if k.absent { // the ping goes out when the host comes by
+		k.absent = c.loop.polls-k.polls < 2
+		k.deadline = now + int64(c.opts.PingTimeout)
+		return true
+	}
 	if c.awaitsHost() {
 		k.deadline = now + int64(hostGrace)
 		return true
@@ -123,6 +130,8 @@ func (c *Conn) sendKeepalive(now int64) {
 	}
 	k.count++
 	k.sentAt, k.heard = now, c.bytesReceived.Load()
+	k.polls = c.loop.polls
+	k.absent = c.attached != nil && c.loop.dog != nil && c.loop.dog.stepping
 	if c.opts.PingTimeout > 0 {
 		k.deadline = now + int64(c.opts.PingTimeout)
 	}

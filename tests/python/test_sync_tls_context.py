@@ -372,6 +372,19 @@ def test_name_that_is_not_answered(
     over.set()
 
 
+def test_nobody_waits_for_longer_than_the_keepalive(
+    websockets_tls_server: ServerProcess, certificates: Certificates
+) -> None:
+    """Nothing is carried meanwhile, and the peer is not to blame for that."""
+    context = client_context(certificates)
+    uri = websockets_tls_server.uri()
+    with connect(uri, ssl=context, ping_interval=0.2, ping_timeout=0.2) as ws:
+        for message in ("one", "two"):
+            time.sleep(1.5)
+            ws.send(message)
+            assert ws.recv(HANG_S) == message
+
+
 def test_timeouts_lose_nothing(certificates: Certificates) -> None:
     count = 300
 
