@@ -247,14 +247,16 @@ class Dialer(Route):
 
     async def _dial(self, uri: str) -> None:
         loop = asyncio.get_running_loop()
-        host, port, _ = _authority(uri)
+        host, port, wss = _authority(uri)
         name = self._server_name or host.partition("%")[0]
-        tls = self._tls | {"server_hostname": name}
+        tls = {"server_hostname": name, **self._tls} if wss else {}
+        if wss and "ssl" not in tls:  # a redirect from ws
+            tls["ssl"] = ssl.create_default_context()
         if self._path is not None:
             path = self._path
             path = "\0" + path[1:] if path.startswith("@") else path
             transport, _ = await loop.create_unix_connection(asyncio.Protocol, path)
-            await secure(transport, self._carrier, tls)
+            await self._carry_over(transport, tls)
             return
         host, port = self._host or host, self._port or port
         if self._proxy is not None:
@@ -273,17 +275,25 @@ class Dialer(Route):
         way = Tunnel(
             self._proxy, host, port, user_agent=agent, tls=self._proxy_tls, options=self._options
         )
-        await secure(await way.open(), self._carrier, tls)
+        await self._carry_over(await way.open(), tls)
         self._carrier.description["proxy"] = way.shown
+
+    async def _carry_over(self, transport: asyncio.Transport, tls: dict[str, Any]) -> None:
+        if tls:
+            await secure(transport, self._carrier, tls)
+        else:
+            transport.set_protocol(self._carrier)
+            self._carrier.connection_made(transport)
+            self._carrier.description.clear()  # TLS ends at the proxy
 
 
 async def connect_attached(connector: connect, uri: str) -> ClientConnection:
-    """Open a connection as connector says, with the plain context that its ssl is."""
+    """Open a connection as connector says, with the plain context that ssl or proxy_ssl is."""
     with connector._target.taken() as taken:
         options = connector._core_options(uri) | taken
         proxied = any(name.startswith("proxy") for name in options)
         dialer = Dialer(
-            connector._ssl,
+            _context(connector),
             {name: v for name, v in options.items() if not name.startswith("proxy")},
             all_errors=connector._target.all_errors,
             proxy=connector._proxy.url(uri) if proxied else None,
@@ -326,6 +336,14 @@ async def connect_attached(connector: connect, uri: str) -> ClientConnection:
                     opened.exception()  # read; another reason may have come first
     finally:
         dialer.close()
+
+
+def _context(connector: connect) -> ssl.SSLContext | None:
+    if not connector._secure:
+        return None
+    if isinstance(connector._ssl, ssl.SSLContext):
+        return connector._ssl
+    return ssl.create_default_context()
 
 
 def _start(

@@ -119,6 +119,8 @@ class Connector:
         self._plain = _is_plain(self._ssl)
         if self._plain:
             self._check_plain()
+        if self._proxy.plain:
+            self._check_plain_proxy()
         self._options = connection_options(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -191,6 +193,9 @@ class Connector:
 
     def _check_plain(self) -> None:
         """Raise ValueError for what a plain context cannot be combined with."""
+
+    def _check_plain_proxy(self) -> None:
+        """Raise TypeError or ValueError where proxy_ssl cannot be a plain context."""
 
     def _core_options(self, uri: str) -> dict[str, Any]:
         """Return the core's options for a connection to uri; the environment is read now."""

@@ -21,7 +21,7 @@ class Route:
     What the arguments of connect say about connecting.
 
     Args:
-        context: What does TLS.
+        context: What does TLS, None for none.
         options: Those of the core. What says where to connect is taken; what is left is
             for the core, as the attribute core.
         all_errors: Raise an ExceptionGroup of an OSError for each address.
@@ -32,7 +32,7 @@ class Route:
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         options: Mapping[str, Any],
         *,
         all_errors: bool,
@@ -43,10 +43,10 @@ class Route:
         self._proxy_tls = dict(proxy_tls)
         self.core = dict(options)
         take = self.core.pop
-        self._tls: dict[str, Any] = {"ssl": context}
+        self._tls: dict[str, Any] = {} if context is None else {"ssl": context}
         for name in ("handshake", "shutdown"):
             timeout = take(f"tls_{name}_timeout_ms", None)
-            if timeout is not None:
+            if timeout is not None and context is not None:
                 self._tls[f"ssl_{name}_timeout"] = timeout / 1000
         self._server_name = take("server_name", None)
         self._path = take("unix_path", None)

@@ -309,8 +309,17 @@ class connect(Connector):
             text_as_bytes=self._text_as_bytes,
         )
 
+    def _check_plain_proxy(self) -> None:
+        from . import tls
+
+        if isinstance(self._ssl, tls.SSLContext) and self._ssl.pins:
+            raise ValueError(
+                "proxy_ssl is a plain ssl.SSLContext, with which Python's TLS does all, and that "
+                "knows no pins: give an aiows.SSLContext as proxy_ssl too"
+            )
+
     async def _connect(self, uri: str) -> ClientConnection:
-        if self._plain:
+        if self._plain or self._proxy.plain:
             from ._attached import connect_attached
 
             return await connect_attached(self, uri)

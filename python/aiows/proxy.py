@@ -119,6 +119,13 @@ class ProxyOptions:
             self._check(proxy)
 
     @property
+    def plain(self) -> bool:
+        """Whether TLS with the proxy is a plain ssl.SSLContext's, which the core cannot read."""
+        from . import tls
+
+        return isinstance(self._ssl, ssl.SSLContext) and not isinstance(self._ssl, tls.SSLContext)
+
+    @property
     def given(self) -> object:
         """What was given as proxy."""
         return self._proxy
@@ -193,6 +200,8 @@ class ProxyOptions:
     def _tls(self) -> dict[str, Any]:
         from . import tls
 
+        if self.plain:  # asyncio goes through the proxy
+            return {}
         if isinstance(self._ssl, tls.SSLContext):
             handle: Any = self._ssl._core_tls(server=False)
         else:
@@ -206,14 +215,11 @@ def _check_ssl(proxy_ssl: object) -> None:
     if isinstance(proxy_ssl, tls.SSLContext):
         proxy_ssl._core_options(server=False)
     elif proxy_ssl is False:
-        raise ValueError("proxy_ssl = False, expected True or an aiows.SSLContext")
-    elif isinstance(proxy_ssl, ssl.SSLContext):
-        raise TypeError(
-            "proxy_ssl is a plain ssl.SSLContext, whose certificates cannot be read; "
-            "make it with aiows.create_default_context or aiows.SSLContext"
-        )
-    else:
-        raise TypeError(f"proxy_ssl must be None, True or an aiows.SSLContext, got {proxy_ssl!r}")
+        raise ValueError("proxy_ssl = False, expected True or an SSLContext")
+    elif not isinstance(proxy_ssl, ssl.SSLContext):
+        raise TypeError(f"proxy_ssl must be None, True or an SSLContext, got {proxy_ssl!r}")
+    elif proxy_ssl.protocol == ssl.PROTOCOL_TLS_SERVER:
+        raise ValueError("proxy_ssl is made for servers, expected PROTOCOL_TLS_CLIENT")
 
 
 def check_proxy(proxy: object) -> str:

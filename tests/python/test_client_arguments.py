@@ -93,7 +93,7 @@ CLIENT: list[tuple[str, Any, type[Exception], str]] = [
     ("proxy", "http://proxy:0", InvalidProxy, "port '0'"),
     ("proxy", "http://proxy\r\n", InvalidProxy, "control character"),
     ("proxy", "http://user@proxy", InvalidProxy, "'http://proxy': a user name without a password"),
-    ("proxy_ssl", ssl.create_default_context(), TypeError, "proxy_ssl is a plain ssl.SSLContext"),
+    ("proxy_ssl", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ValueError, "made for servers"),
     ("proxy_ssl", False, ValueError, "proxy_ssl = False"),
     ("proxy_ssl", "yes", TypeError, "proxy_ssl"),
     ("proxy_ssl", SSLContext(ssl.PROTOCOL_TLS_SERVER), ValueError, "server's context"),

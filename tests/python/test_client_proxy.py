@@ -67,15 +67,22 @@ async def test_exchange(
     trust = create_default_context(cafile=certificates.ca)
     plain = ssl.create_default_context(cafile=certificates.ca)  # TLS in Python
     address = proxy_servers[kind, wants]
-    for server, context in (
-        (websockets_server, None),
-        (websockets_tls_server, trust),
-        (websockets_tls_server, plain),
-    ):
+    combinations: list[tuple[ServerProcess, Any, Any]] = [
+        (websockets_server, None, trust),
+        (websockets_tls_server, trust, trust),
+        (websockets_tls_server, plain, trust),
+    ]
+    if kind == "https":
+        combinations += [
+            (websockets_server, None, plain),
+            (websockets_tls_server, trust, plain),
+            (websockets_tls_server, plain, plain),
+        ]
+    for server, context, proxy_context in combinations:
         async with connect(
             server.uri(),
             proxy=f"{kind}://{CREDENTIALS if wants else ''}{address}",
-            proxy_ssl=trust if kind == "https" else None,
+            proxy_ssl=proxy_context if kind == "https" else None,
             ssl=context,
         ) as ws:
             host, port = ws.remote_address
@@ -168,6 +175,15 @@ async def test_tls_to_the_proxy(
         with pytest.raises(ssl.SSLCertVerificationError, match=reason) as caught:
             await connect(uri, proxy=f"https://{address}", **options)
         assert f"proxy https://{address}: " in str(caught.value)
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        await connect(uri, proxy=f"https://{address}", proxy_ssl=ssl.create_default_context())
+    assert f"proxy https://{address}" in getattr(caught.value, "__notes__", ())
+    trust.pin_sha256("ab" * 32)
+    with pytest.raises(ValueError, match="knows no pins"):
+        connect("wss://h/", ssl=trust, proxy_ssl=ssl.create_default_context())
+    with pytest.raises(ValueError, match="made for servers"):
+        connect(uri, proxy_ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    trust = create_default_context(cafile=certificates.ca)
     port = address.partition(":")[2]
     async with connect(uri, proxy=f"https://localhost:{port}", proxy_ssl=trust):
         pass

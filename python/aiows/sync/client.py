@@ -176,6 +176,12 @@ class reconnect(Connector):
 
         refuse_proxy(self._proxy.given)
 
+    def _check_plain_proxy(self) -> None:
+        raise TypeError(
+            "proxy_ssl is a plain ssl.SSLContext, whose certificates cannot be read; "
+            "make it with aiows.create_default_context or aiows.SSLContext"
+        )
+
     def _connect(self, uri: str) -> ClientConnection:
         _library.load()
         if self._plain:

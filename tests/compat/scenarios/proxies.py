@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from typing import Any
 
-from harness import ASYNCIO, Run, plain_context, scenario, server_context
+from harness import ASYNCIO, SYNC, Run, plain_context, scenario, server_context
 from peer import Session
 
 
@@ -155,8 +155,17 @@ async def tls_through_a_proxy(run: Run) -> None:
     await run.outcome("recv", ws.recv())
 
 
-@scenario("", difference="plain-ssl-contexts")
+@scenario("", flavors=ASYNCIO)
 async def plain_contexts_for_proxies(run: Run) -> None:
+    await through_a_proxy_of_a_plain_context(run)
+
+
+@scenario("", flavors=SYNC, difference="plain-ssl-contexts")
+async def plain_contexts_for_proxies_of_threads(run: Run) -> None:
+    await through_a_proxy_of_a_plain_context(run)
+
+
+async def through_a_proxy_of_a_plain_context(run: Run) -> None:
     certificates = run.surroundings.certificates
     proxy = await tunnel(run, tls=server_context(certificates))
     peer = await run.peer()
