@@ -231,7 +231,9 @@ static void *wait_in_recv(void *data)
 {
 	waiting *w = data;
 	aiows_event event;
-	w->rc = aiows_recv(w->conn, -1, &event);
+	do { // start_waiting looks in the same way, and may be first
+		w->rc = aiows_recv(w->conn, -1, &event);
+	} while (w->rc == AIOWS_ERR_BUSY);
 	return NULL;
 }
 
