@@ -117,7 +117,7 @@ compat-packages: build .venv/.tests ## the WebSocket tests of gql and uvicorn, w
 	$(PY) tests/compat/packages $(ARGS)
 
 test-package: build .venv/.bench build/wheel/.made $(BIN)/generate_cert
-	$(PY) -m pytest tests/package $(ARGS)
+	$(PY) -m pytest tests/package -n 2 --dist loadfile $(ARGS)
 
 test-matrix: build/wheel/.made
 	sh tools/matrix.sh
