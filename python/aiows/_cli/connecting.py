@@ -23,6 +23,7 @@ from .showing import FAULT, NOTE, Style, escaped
 MAX_SIZE = 64 << 20
 _IN_ORDER = (1000, 1001, 1005)
 _BODY_SHOWN = 500
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Front(Protocol):
@@ -89,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
         logger = logging.getLogger("aiows")
         logger.setLevel(logging.DEBUG)
         logger.addHandler(_NoteHandler(front))
+    # Until the session takes them: an interrupt in between would leave a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     return asyncio.run(Session(options, style, front).run())
 
 
@@ -157,8 +160,9 @@ class Session:
     async def _run(self) -> int:
         loop = asyncio.get_running_loop()
         self._interrupted = loop.create_future()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self._interrupt, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
             ws = await self._open()
         except (OSError, ValueError, WebSocketException) as error:
