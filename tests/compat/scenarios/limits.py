@@ -134,7 +134,8 @@ async def a_queue_that_is_full(run: Run) -> None:
 
 @scenario("connect.max_queue")
 async def a_queue_without_limit(run: Run) -> None:
-    total, size = 300, 16384
+    # While no thread waits, aiows.sync reads 1 MiB ahead, and the system holds some more.
+    total, size = 300 if run.library.flavor == "asyncio" else 100, 16384
 
     async def script(session: Session) -> None:
         session.write(session.upgrade())
