@@ -108,7 +108,7 @@ test-go: .venv/.base
 	$(PY) tools/fuzz.py run --time 3000x
 
 test-c: build .venv/.tests
-	$(PY) -m pytest tests/c -n 2 --dist worksteal $(ARGS)
+	$(PY) -m pytest tests/c -n 3 --dist worksteal $(ARGS)
 
 test-python: build .venv/.tests
 	$(PY) -m pytest tests/python tests/compat $(PARALLEL) $(ARGS)
