@@ -9,6 +9,8 @@ import ssl
 from pathlib import Path
 from typing import TypeAlias
 
+from ._quoting import quoted
+
 PathLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 # Where systems keep their authorities in one file, for an OpenSSL that was
@@ -43,7 +45,7 @@ def of_environment() -> str | None:
     if not authorities:
         file, directory = names
         raise ValueError(
-            f"no certificates in SSL_CERT_FILE = {file!r}, SSL_CERT_DIR = {directory!r}"
+            f"no certificates in SSL_CERT_FILE = {quoted(file)}, SSL_CERT_DIR = {quoted(directory)}"
         )
     return authorities
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import ssl
 
+from ._quoting import quoted
+
 # The suites of TLS 1.2 that the core has, by OpenSSL's names.
 SUITES = {
     "ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
@@ -60,5 +62,7 @@ def suites_of(context: ssl.SSLContext, cipherlist: str) -> tuple[str, ...]:
             )
     found = tuple(SUITES[name] for name in allowed if name in SUITES)
     if not found:
-        raise ValueError(f"set_ciphers: the core has none of the suites that {cipherlist!r} allows")
+        raise ValueError(
+            f"set_ciphers: the core has none of the suites that {quoted(cipherlist)} allows"
+        )
     return found

@@ -16,11 +16,13 @@ from ._options import (
     LoggerLike,
     callback,
     connection_options,
+    is_port,
     logger_for,
     milliseconds,
     subprotocol_list,
     text,
 )
+from ._quoting import quoted
 from ._reconnect import backoff, check_policy, process_exception, uri_list
 from ._targets import HAPPY_EYEBALLS_DELAY, PathLike, Refused, Target
 from .exceptions import InvalidURI
@@ -172,10 +174,11 @@ class Connector:
             max_redirects=max_redirects,
             refused=refused,
         )
+        self._has_no_time = open_timeout == 0
         self._core = core | self._options.core | self._target.core
         self._logger = logger_for(logger, "aiows.client")
         if on_open is not None and not callable(on_open):
-            raise TypeError(f"on_open must be callable, got {on_open!r}")
+            raise TypeError(f"on_open must be callable, got {quoted(on_open)}")
         if not self._event_loop:
             callback("on_open", on_open)
             if on_message is not None:
@@ -188,7 +191,7 @@ class Connector:
         base = self._connection_class
         if not (isinstance(value, type) and issubclass(value, base)):
             name = f"{base.__module__}.{base.__name__}"
-            raise TypeError(f"create_connection must be a subclass of {name}, got {value!r}")
+            raise TypeError(f"create_connection must be a subclass of {name}, got {quoted(value)}")
         return value
 
     def _check_plain(self) -> None:
@@ -198,7 +201,15 @@ class Connector:
         """Raise TypeError or ValueError where proxy_ssl cannot be a plain context."""
 
     def _core_options(self, uri: str) -> dict[str, Any]:
-        """Return the core's options for a connection to uri; the environment is read now."""
+        """
+        Return the core's options for a connection to uri; the environment is read now.
+
+        Raises:
+            TimeoutError: open_timeout is 0.
+
+        """
+        if self._has_no_time:  # what the core can wait at least, 1 ms, may be enough
+            raise TimeoutError(f"timed out: {without_credentials(uri)}: open_timeout = 0")
         options = self._core | {"log_frames": self._logger.isEnabledFor(logging.DEBUG)}
         if self._target.is_unix or self._target.sock is not None:
             return options
@@ -246,7 +257,7 @@ def check_uri(uri: object) -> bool:
 
     """
     if not isinstance(uri, str):
-        raise TypeError(f"uri must be str, got {uri!r}")
+        raise TypeError(f"uri must be str, got {type(uri).__name__}")
     shown = without_credentials(uri)
     bad = _MALFORMED(uri)
     if bad:
@@ -255,7 +266,7 @@ def check_uri(uri: object) -> bool:
         )
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() not in ("ws", "wss"):
-        raise InvalidURI(shown, f"scheme {scheme if separator else ''!r}, expected ws or wss")
+        raise InvalidURI(shown, f"scheme {quoted(scheme if separator else '')}, expected ws or wss")
     if "#" in rest:
         raise InvalidURI(shown, "a fragment is not allowed (RFC 6455 section 3)")
     authority = re.split(r"[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
@@ -264,10 +275,15 @@ def check_uri(uri: object) -> bool:
         host, port = authority, ""
     if not host:
         raise InvalidURI(shown, "the host is missing")
+
+    def found(part: str) -> str:
+        # What precedes an @ further on may be a password with a slash in it.
+        return f" {quoted(part)}" if authority in shown else ""
+
     if not (_is_address(host) if host.startswith("[") else _is_name(host)):
-        raise InvalidURI(shown, f"host {host!r}, expected a name or an address")
-    if port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise InvalidURI(shown, f"port {port!r}, expected a number from 1 to 65535")
+        raise InvalidURI(shown, f"host{found(host)}, expected a name or an address")
+    if port and not is_port(port):
+        raise InvalidURI(shown, f"port{found(port)}, expected a number from 1 to 65535")
     return scheme.lower() == "wss"
 
 
@@ -325,4 +341,4 @@ def check_ssl_type(ssl: object) -> None:
             "ssl is a plain ssl.SSLContext, whose certificates cannot be read; "
             "make it with aiows.create_default_context or aiows.SSLContext"
         )
-    raise TypeError(f"ssl must be None, True or an aiows.SSLContext, got {ssl!r}")
+    raise TypeError(f"ssl must be None, True or an aiows.SSLContext, got {quoted(ssl)}")

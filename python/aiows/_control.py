@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._quoting import quoted
 from .exceptions import ProtocolError
 
 _NOT_ON_WIRE = frozenset({1004, 1005, 1006})
@@ -17,11 +18,13 @@ def check_close(code: object, reason: object) -> None:
 
     """
     if isinstance(code, bool) or not isinstance(code, int):
-        raise TypeError(f"code must be int, got {code!r}")
+        raise TypeError(f"code must be int, got {quoted(code)}")
     if not isinstance(reason, str):
-        raise TypeError(f"reason must be str, got {reason!r}")
+        raise TypeError(f"reason must be str, got {quoted(reason)}")
     if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in _NOT_ON_WIRE:
-        raise ProtocolError(f"close code {code} may not be sent, expected 1000 or 3000 to 4999")
+        raise ProtocolError(
+            f"close code {quoted(code)} may not be sent, expected 1000 or 3000 to 4999"
+        )
     size = len(reason.encode())
     if size > 123:
         raise ProtocolError(f"close reason of {size} bytes, expected at most 123")

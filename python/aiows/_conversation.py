@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._errors import UTF8
+from ._quoting import quoted
 from .client import ClientConnection, connect
 from .close_codes import Close
 from .exceptions import (
@@ -220,7 +221,8 @@ class open_conversation(connect):
             return value
         if not (isinstance(value, type) and issubclass(value, ClientConnection)):
             raise TypeError(
-                f"create_connection must be a subclass of aiows.ClientConnection, got {value!r}"
+                "create_connection must be a subclass of aiows.ClientConnection, "
+                f"got {quoted(value)}"
             )
         return type(value.__name__, (value, Conversation), {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ._quoting import quoted
 from .headers import check_field, check_handshake_field
 
 __all__ = ["default_origin", "has_field", "last_of_each", "merged", "request_lines"]
@@ -30,19 +31,23 @@ def request_lines(headers: Iterable[object]) -> list[str]:
         raise ValueError("headers has no request line, expected one such as 'GET / HTTP/1.1'")
     for number, line in enumerate(lines, 1):
         if not isinstance(line, str):
-            raise TypeError(f"headers must be a list of str, got {line!r} in line {number}")
+            raise TypeError(
+                f"headers must be a list of str, got {type(line).__name__} in line {number}"
+            )
         bad = _forbidden(line)
         if bad:
-            raise ValueError(f"line {number} of headers holds {bad.group()!r}: {line!r}")
+            raise ValueError(
+                f"line {number} of headers holds {bad.group()!r} at index {bad.start()}"
+            )
         if not line:
             raise ValueError(f"line {number} of headers is empty, expected that of the last only")
     result = [str(line) for line in lines]
     if not _is_request_line(result[0]):
-        raise ValueError(f"line 1 of headers is {result[0]!r}, expected 'GET /path HTTP/1.1'")
+        raise ValueError(f"line 1 of headers is {quoted(result[0])}, expected 'GET /path HTTP/1.1'")
     for number, line in enumerate(result[1:], 2):
         name, colon, value = line.partition(":")
         if not colon:
-            raise ValueError(f"line {number} of headers has no colon: {line!r}")
+            raise ValueError(f"line {number} of headers has no colon, expected 'Name: value'")
         check_handshake_field(*check_field(name, value))
     for name in _REQUIRED:
         if not has_field(result, name):

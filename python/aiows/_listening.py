@@ -10,6 +10,8 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
+from ._quoting import quoted
+
 __all__ = ["BoundSockets", "bind_path", "bind_ports"]
 
 # How often a free port is looked for that every address has free.
@@ -126,7 +128,7 @@ async def _resolve(host: str | None, port: int) -> list[tuple[Any, Any, Any, Any
     try:
         return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror as error:
-        raise socket.gaierror(error.errno, f"host {host!r}: {error.strerror}") from None
+        raise socket.gaierror(error.errno, f"host {quoted(host)}: {error.strerror}") from None
 
 
 def _bind_all(addresses: list[tuple[int, Any]], reuse_port: bool) -> list[socket.socket]:
@@ -171,7 +173,7 @@ def _bind(family: int, address: Any, reuse_port: bool) -> socket.socket:
 
 
 def _cannot(address: object, error: OSError) -> OSError:
-    return OSError(error.errno, f"cannot bind {address!r}: {error.strerror or error}")
+    return OSError(error.errno, f"cannot bind {quoted(address)}: {error.strerror or error}")
 
 
 def _inode(path: str | bytes) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._quoting import quoted
 from .exceptions import InvalidHandshake, InvalidOrigin, NegotiationError
 from .headers import Headers
 from .http11 import Response
@@ -153,7 +154,8 @@ class Opening:
             chosen = self.select_subprotocol(connection, offered)
             if chosen is not None and chosen not in offered:
                 raise ValueError(
-                    f"select_subprotocol returned {chosen!r}, expected None or one of {offered!r}"
+                    f"select_subprotocol returned {quoted(chosen)}, "
+                    f"expected None or one of {quoted(offered)}"
                 )
             return chosen
         if not self.subprotocols:
@@ -212,13 +214,15 @@ def origin_list(value: object) -> Origins | None:
     if value is None:
         return None
     if isinstance(value, (str, bytes, re.Pattern)) or not isinstance(value, Iterable):
-        raise TypeError(f"origins must be a list of str, patterns and None, got {value!r}")
+        raise TypeError(f"origins must be a list of str, patterns and None, got {quoted(value)}")
     origins = tuple(value)
     for origin in origins:
         if isinstance(origin, re.Pattern) and isinstance(origin.pattern, str):
             continue
         if origin is not None and not isinstance(origin, str):
-            raise TypeError(f"origins must hold str, patterns of str and None, got {origin!r}")
+            raise TypeError(
+                f"origins must hold str, patterns of str and None, got {quoted(origin)}"
+            )
     return origins
 
 
@@ -226,8 +230,8 @@ def _check_response(name: str, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, Response):
-        raise TypeError(f"{name} returned {value!r}, expected a Response or None")
+        raise TypeError(f"{name} returned {quoted(value)}, expected a Response or None")
     if value.status_code != 101 and not 200 <= value.status_code <= 599:
         raise ValueError(
-            f"{name} returned status {value.status_code!r}, expected 101 or 200 to 599"
+            f"{name} returned status {quoted(value.status_code)}, expected 101 or 200 to 599"
         )

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+from ._quoting import quoted
+
 __all__ = ["ConnectionOptions", "LoggerLike"]
 
 LoggerLike: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
@@ -83,7 +85,7 @@ def compression_options(compression: object, extensions: object, *, server: bool
 
     """
     if compression is not None and compression != "deflate":
-        raise ValueError(f"compression = {compression!r}, expected 'deflate' or None")
+        raise ValueError(f"compression = {quoted(compression)}, expected 'deflate' or None")
     factories = [] if extensions is None else _factories(extensions, server)
     if not factories:
         return {"compression": int(compression is not None)}
@@ -98,7 +100,7 @@ def _factories(extensions: object, server: bool) -> list[Any]:
         expected = deflate.ServerPerMessageDeflateFactory
     wanted = f"a list of {expected.__module__}.{expected.__name__}"
     if isinstance(extensions, (str, bytes)) or not isinstance(extensions, Iterable):
-        raise TypeError(f"extensions must be {wanted}, got {extensions!r}")
+        raise TypeError(f"extensions must be {wanted}, got {quoted(extensions)}")
     factories = list(extensions)
     if len(factories) > _MAX_FACTORIES:
         raise ValueError(
@@ -107,7 +109,7 @@ def _factories(extensions: object, server: bool) -> list[Any]:
     for factory in factories:
         if not isinstance(factory, expected):
             found = f"{type(factory).__module__}.{type(factory).__qualname__}"
-            raise TypeError(f"extensions must be {wanted}, got {factory!r} of type {found}")
+            raise TypeError(f"extensions must be {wanted}, got {quoted(factory)} of type {found}")
     return factories
 
 
@@ -116,42 +118,49 @@ def milliseconds(name: str, value: object, *, positive: bool = False) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds or None, got {value!r}")
-    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        raise TypeError(f"{name} must be a number of seconds or None, got {quoted(value)}")
+    if not 0 <= value < math.inf or (positive and value == 0):
         least = "a positive number" if positive else "a number"
-        raise ValueError(f"{name} = {value!r}, expected {least} of seconds or None")
+        raise ValueError(f"{name} = {quoted(value)}, expected {least} of seconds or None")
     # At least 1, as 0 switches the timer off in the core.
     return max(1, math.ceil(min(value, _MAX_SECONDS) * 1000))
 
 
 def _integer(name: str, value: object, least: int, expected: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be {expected}, got {value!r}")
+        raise TypeError(f"{name} must be {expected}, got {quoted(value)}")
     if not least <= value <= _MAX_SIZE:
-        raise ValueError(f"{name} = {value!r}, expected {expected}")
+        raise ValueError(f"{name} = {quoted(value)}, expected {expected}")
     return value
 
 
 def integer(name: str, value: object, least: int, most: int) -> int:
     """Return value, which must be an int from least to most."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be int, got {value!r}")
+        raise TypeError(f"{name} must be int, got {quoted(value)}")
     if not least <= value <= most:
-        raise ValueError(f"{name} = {value!r}, expected {least} to {most}")
+        raise ValueError(f"{name} = {quoted(value)}, expected {least} to {most}")
     return value
+
+
+def is_port(digits: str) -> bool:
+    """Return whether digits are a number from 1 to 65535."""
+    number = digits.lstrip("0")
+    is_number = digits.isascii() and digits.isdigit()
+    return is_number and 1 <= len(number) <= 5 and int(number) <= 65535
 
 
 def flag(name: str, value: object) -> bool:
     """Return value, which must be a bool."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be bool, got {value!r}")
+        raise TypeError(f"{name} must be bool, got {quoted(value)}")
     return value
 
 
 def _pair(name: str, value: object) -> tuple[Any, Any]:
     if isinstance(value, tuple):
         if len(value) != 2:
-            raise ValueError(f"{name} = {value!r}, expected (high, low)")
+            raise ValueError(f"{name} = {quoted(value)}, expected (high, low)")
         return value
     return value, None
 
@@ -160,7 +169,7 @@ def _max_size(value: object) -> tuple[int | None, int | None]:
     message, fragment = value, None
     if isinstance(value, tuple):
         if len(value) != 2:
-            raise ValueError(f"max_size = {value!r}, expected (message, fragment)")
+            raise ValueError(f"max_size = {quoted(value)}, expected (message, fragment)")
         message, fragment = value
     expected = "a positive number of bytes, None, or (message, fragment)"
     if message is not None:
@@ -175,12 +184,14 @@ def _max_queue(value: object) -> tuple[int | None, int | None]:
     expected = "a positive number of messages, None, or (high, low)"
     if high is None:
         if low is not None:
-            raise ValueError(f"max_queue = {value!r}, expected no low mark without a high one")
+            raise ValueError(
+                f"max_queue = {quoted(value)}, expected no low mark without a high one"
+            )
         return None, None
     high = _integer("max_queue", high, 1, expected)
     low = high // 4 if low is None else _integer("max_queue", low, 0, expected)
     if low > high:
-        raise ValueError(f"max_queue = {value!r}, expected low not above high")
+        raise ValueError(f"max_queue = {quoted(value)}, expected low not above high")
     return high, low
 
 
@@ -190,7 +201,7 @@ def _write_limit(value: object) -> tuple[int, int]:
     high = _integer("write_limit", high, 0, expected)
     low = high // 4 if low is None else _integer("write_limit", low, 0, expected)
     if low > high:
-        raise ValueError(f"write_limit = {value!r}, expected low not above high")
+        raise ValueError(f"write_limit = {quoted(value)}, expected low not above high")
     return high, low
 
 
@@ -199,15 +210,15 @@ def subprotocol_list(value: Iterable[str] | None) -> list[str]:
     if value is None:
         return []
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise TypeError(f"subprotocols must be a list of str, got {value!r}")
+        raise TypeError(f"subprotocols must be a list of str, got {quoted(value)}")
     names = list(value)
     for index, name in enumerate(names):
         if not isinstance(name, str):
-            raise TypeError(f"subprotocols must be a list of str, got {name!r} in it")
+            raise TypeError(f"subprotocols must be a list of str, got {quoted(name)} in it")
         if not _is_token(name):
-            raise ValueError(f"subprotocol {name!r} is not a token (RFC 9110 section 5.6.2)")
+            raise ValueError(f"subprotocol {quoted(name)} is not a token (RFC 9110 section 5.6.2)")
         if name in names[:index]:
-            raise ValueError(f"subprotocol {name!r} is listed twice")
+            raise ValueError(f"subprotocol {quoted(name)} is listed twice")
     return names
 
 
@@ -215,9 +226,11 @@ def callback(name: str, value: Callable[..., Any] | None) -> Any:
     """Return value, which must be None or a plain function."""
     if value is not None:
         if not callable(value):
-            raise TypeError(f"{name} must be callable, got {value!r}")
+            raise TypeError(f"{name} must be callable, got {quoted(value)}")
         if inspect.iscoroutinefunction(value):
-            raise TypeError(f"{name} must be a plain function, got coroutine function {value!r}")
+            raise TypeError(
+                f"{name} must be a plain function, got coroutine function {quoted(value)}"
+            )
     return value
 
 
@@ -226,18 +239,18 @@ def logger_for(value: LoggerLike | None, name: str) -> LoggerLike:
     if value is None:
         return logging.getLogger(name)
     if not isinstance(value, (logging.Logger, logging.LoggerAdapter)):
-        raise TypeError(f"logger must be a Logger or LoggerAdapter, got {value!r}")
+        raise TypeError(f"logger must be a Logger or LoggerAdapter, got {quoted(value)}")
     return value
 
 
 def text(name: str, value: object, *, empty: bool = False) -> str:
     """Return a str without control characters."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be str, got {value!r}")
+        raise TypeError(f"{name} must be str, got {quoted(value)}")
     if not (value or empty) or re.search(r"[\x00-\x1f\x7f]", value):
-        raise ValueError(f"{name} = {value!r}, expected text without control characters")
+        raise ValueError(f"{name} = {quoted(value)}, expected text without control characters")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name} = {value!r}, expected text without surrogates") from None
+        raise ValueError(f"{name} = {quoted(value)}, expected text without surrogates") from None
     return value

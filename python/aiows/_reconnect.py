@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ._errors import without_credentials
 from ._options import LoggerLike
+from ._quoting import quoted
 from .exceptions import InvalidMessage, InvalidStatus
 
 __all__ = ["Attempts", "backoff", "process_exception", "run_on_open", "try_each", "uri_list"]
@@ -83,12 +84,12 @@ def uri_list(uri: object) -> tuple[str, ...]:
     if isinstance(uri, str):
         return (uri,)
     if not isinstance(uri, (list, tuple)):
-        raise TypeError(f"uri must be str or a list of str, got {uri!r}")
+        raise TypeError(f"uri must be str or a list of str, got {type(uri).__name__}")
     if not uri:
         raise ValueError("uri is an empty list, expected at least one URI")
     for one in uri:
         if not isinstance(one, str):
-            raise TypeError(f"uri must be a list of str, got {one!r} in it")
+            raise TypeError(f"uri must be a list of str, got {type(one).__name__} in it")
     return tuple(uri)
 
 
@@ -99,9 +100,11 @@ def check_policy(process_exception: object, reconnect_delays: object) -> None:
         ("reconnect_delays", reconnect_delays),
     ):
         if not callable(value):
-            raise TypeError(f"{name} must be callable, got {value!r}")
+            raise TypeError(f"{name} must be callable, got {quoted(value)}")
         if inspect.iscoroutinefunction(value):
-            raise TypeError(f"{name} must be a plain function, got coroutine function {value!r}")
+            raise TypeError(
+                f"{name} must be a plain function, got coroutine function {quoted(value)}"
+            )
 
 
 async def run_on_open(on_open: Callable[[Any], Any] | None, subject: object) -> None:

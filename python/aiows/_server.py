@@ -18,6 +18,7 @@ from ._errors import CLOSED, HANDSHAKE, STATE, call_error
 from ._heads import log_head
 from ._opening import Opening, answer_fields, plain_response
 from ._options import ConnectionOptions, LoggerLike
+from ._quoting import quoted
 from ._targets import path_address
 from .close_codes import CloseCode
 from .connection import Connection, State
@@ -382,7 +383,7 @@ class Server:
             on_close=settings.on_close,
         )
         if not isinstance(connection, ServerConnection):
-            raise TypeError(f"expected a ServerConnection, got {connection!r}")
+            raise TypeError(f"expected a ServerConnection, got {quoted(connection)}")
         return connection
 
     def _decide(self, connection: ServerConnection, asked: _core.Request) -> None:

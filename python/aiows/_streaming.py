@@ -7,6 +7,7 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._quoting import quoted
 from ._types import Data, DataLike, State
 from .close_codes import CloseCode
 from .exceptions import ConcurrencyError, ConnectionClosed
@@ -161,13 +162,15 @@ class _Fragments:
     async def send(self, part: DataLike) -> None:
         is_str = isinstance(part, str)
         if not is_str and not isinstance(part, (bytes, bytearray, memoryview)):
-            raise TypeError(f"fragments must be str or bytes-like, got {part!r}")
+            raise TypeError(f"fragments must be str or bytes-like, got {quoted(part)}")
         if not self._kind:
             self._is_str = is_str
             self._kind = _TEXT if (is_str if self._text is None else self._text) else _BINARY
         elif is_str != self._is_str:
             expected = "str" if self._is_str else "bytes-like, as the first one"
-            raise TypeError(f"fragments must be of one kind, got {part!r}, expected {expected}")
+            raise TypeError(
+                f"fragments must be of one kind, got {quoted(part)}, expected {expected}"
+            )
         if self._connection.send_fragment(self._kind, False, part):
             await self._connection.drain()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Never, TypedDict
 
 from ._options import flag, integer, milliseconds, text
+from ._quoting import quoted
 
 __all__ = ["HAPPY_EYEBALLS_DELAY", "PathLike", "Refused", "Target", "path_address"]
 
@@ -63,7 +64,7 @@ class Target:
         for name in refused:
             if name in ("proto", "flags"):
                 raise TypeError(f"{name} is not supported: the core resolves names and connects")
-            raise TypeError(f"connect() got an unexpected keyword argument {name!r}")
+            raise TypeError(f"connect() got an unexpected keyword argument {quoted(name)}")
         self.all_errors = flag("all_errors", all_errors)
         self.core: dict[str, Any] = {
             "max_redirects": integer("max_redirects", max_redirects, 0, 2**31 - 1),
@@ -106,7 +107,7 @@ class Target:
             if self.sock is None:
                 raise ValueError("unix = True needs path or sock")
             if self.sock.family != socket.AF_UNIX:
-                raise ValueError(f"sock = {self.sock!r}, expected a Unix socket")
+                raise ValueError(f"sock = {quoted(self.sock)}, expected a Unix socket")
             return
         if self.sock is not None:
             raise ValueError("path cannot be combined with sock")
@@ -120,19 +121,19 @@ class Target:
         if local_addr is None:
             return
         if not (isinstance(local_addr, (tuple, list)) and 2 <= len(local_addr) <= 4):
-            raise TypeError(f"local_addr must be (host, port), got {local_addr!r}")
+            raise TypeError(f"local_addr must be (host, port), got {quoted(local_addr)}")
         if local_addr[0]:
             self.core["local_address"] = text("local_addr", local_addr[0])
         elif local_addr[0] not in (None, ""):
-            raise TypeError(f"local_addr must be (host, port), got {local_addr!r}")
+            raise TypeError(f"local_addr must be (host, port), got {quoted(local_addr)}")
         if local_addr[1] is not None:
             self.core["local_port"] = integer("the port of local_addr", local_addr[1], 0, 65535)
 
     def _check_order(self, family: object, delay: object, interleave: object) -> None:
         if isinstance(family, bool) or not isinstance(family, int):
-            raise TypeError(f"family must be int, got {family!r}")
+            raise TypeError(f"family must be int, got {quoted(family)}")
         if family not in _FAMILIES:
-            raise ValueError(f"family = {family!r}, expected AF_UNSPEC, AF_INET or AF_INET6")
+            raise ValueError(f"family = {quoted(family)}, expected AF_UNSPEC, AF_INET or AF_INET6")
         self.core["family"] = _FAMILIES[socket.AddressFamily(family)]
         self.core["happy_eyeballs_delay_ms"] = milliseconds("happy_eyeballs_delay", delay)
         if interleave is None:
@@ -155,7 +156,7 @@ class Target:
             return
         if sock.fileno() < 0:
             raise ValueError(
-                f"sock = {sock!r} is closed; each connection needs a socket of its own"
+                f"sock = {quoted(sock)} is closed; each connection needs a socket of its own"
             )
         try:
             yield {"fd": sock.fileno()}
@@ -169,16 +170,16 @@ def _check_sock(sock: object) -> socket.socket | None:
     if isinstance(sock, ssl.SSLSocket):
         raise TypeError("sock is an SSLSocket, expected a plain socket")
     if not isinstance(sock, socket.socket):
-        raise TypeError(f"sock must be a socket, got {sock!r}")
+        raise TypeError(f"sock must be a socket, got {quoted(sock)}")
     if sock.type != socket.SOCK_STREAM:
-        raise ValueError(f"sock = {sock!r}, expected a stream socket")
+        raise ValueError(f"sock = {quoted(sock)}, expected a stream socket")
     return sock
 
 
 def _core_path(path: object) -> str:
     """Return the path of a Unix socket as the core has it, @ first for an abstract one."""
     if not isinstance(path, (str, bytes, os.PathLike)):
-        raise TypeError(f"path must be a path, got {path!r}")
+        raise TypeError(f"path must be a path, got {quoted(path)}")
     name = os.fsdecode(path)
     if not name:
         raise ValueError("path is empty")
@@ -187,11 +188,11 @@ def _core_path(path: object) -> str:
     elif name[0] == "\0":
         name = f"@{name[1:]}"
     if "\0" in name:
-        raise ValueError(f"path = {path!r}, expected no null character but at its beginning")
+        raise ValueError(f"path = {quoted(path)}, expected no null character but at its beginning")
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"path = {path!r}, expected UTF-8") from None
+        raise ValueError(f"path = {quoted(path)}, expected UTF-8") from None
     return name
 
 

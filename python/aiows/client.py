@@ -179,8 +179,8 @@ class connect(Connector):
         ssl_shutdown_timeout: Seconds from the second Close frame until TLS has
             ended. Default 30, within close_timeout.
         max_redirects: How many redirects are followed, 0 for none. Default 10.
-        open_timeout: Seconds from name resolution to the handshake's end, None
-            for no limit. Default 10.
+        open_timeout: Seconds from name resolution to the handshake's end, 0 for
+            a TimeoutError at once, None for no limit. Default 10.
         ping_interval: Seconds between keepalive pings, None for none. Default 20.
         ping_timeout: Seconds to wait for the answer to one before the
             connection is closed with 1011, None for no limit. Default 20.

@@ -17,6 +17,7 @@ from ._control import check_close, control_payload
 from ._description import Description
 from ._errors import STATE, call_error
 from ._options import ConnectionOptions, LoggerLike
+from ._quoting import quoted
 from ._stats import ConnectionStats, stats_of
 from ._streaming import Parts, send_parts
 from ._types import Data, DataLike, State
@@ -313,7 +314,7 @@ class Connection(Description, _core.Connection):
         else:
             payload = control_payload(data)
             if payload in pings:
-                raise ConcurrencyError(f"a ping with the data {payload!r} waits for its pong")
+                raise ConcurrencyError(f"a ping with the data {quoted(payload)} waits for its pong")
         await self._control(self._ping, payload)
         pong = self._loop.create_future()
         pings[payload] = pong, time.monotonic()

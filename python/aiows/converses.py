@@ -21,6 +21,7 @@ from ._errors import without_credentials
 from ._lines import default_origin, has_field, last_of_each, merged, request_lines
 from ._loop import Driver
 from ._options import LoggerLike, callback, logger_for, milliseconds, subprotocol_list
+from ._quoting import quoted
 from ._reconnect import (
     Attempts,
     backoff,
@@ -179,7 +180,7 @@ class AioWebSocket:
         self._opening = False
         self._leaving_code: int = CloseCode.NORMAL_CLOSURE
         if on_open is not None and not callable(on_open):
-            raise TypeError(f"on_open must be callable, got {on_open!r}")
+            raise TypeError(f"on_open must be callable, got {quoted(on_open)}")
         check_policy(process_exception, reconnect_delays)
         self._policy = process_exception, reconnect_delays, logger_for(logger, "aiows.client")
         self._turn: str | None = None
@@ -229,7 +230,9 @@ class AioWebSocket:
         self._check()
         if not isinstance(headers, Mapping) and headers and not has_field(headers, "host"):
             warnings.warn(
-                f"headers has no Host line, one is added from {uri!r}", UserWarning, stacklevel=2
+                f"headers has no Host line, one is added from {quoted(uri)}",
+                UserWarning,
+                stacklevel=2,
             )
 
     @property
@@ -357,7 +360,7 @@ class AioWebSocket:
         options = self._options | self._request_options
         options["subprotocols"] = self._subprotocols
         if not isinstance(self.union_header, dict):
-            raise TypeError(f"union_header must be a dict, got {self.union_header!r}")
+            raise TypeError(f"union_header must be a dict, got {type(self.union_header).__name__}")
         union = request_fields(self.union_header)
         if isinstance(self.headers, Mapping):
             fields = [*request_fields(self.headers), *union]
@@ -371,7 +374,9 @@ class AioWebSocket:
                 fields = [*(options["additional_headers"] or ()), *union]
                 options["additional_headers"] = last_of_each(fields)
         else:
-            raise TypeError(f"headers must be a list of lines or a dict, got {self.headers!r}")
+            raise TypeError(
+                f"headers must be a list of lines or a dict, got {type(self.headers).__name__}"
+            )
         options["open_timeout"] = self.timeout if self._open_timeout is None else self._open_timeout
         plan = _Plan(self, uri, options)
         if raw is not None:
@@ -563,7 +568,7 @@ _SUBSTITUTES = {
 
 
 def _no_attribute(owner: object, name: str) -> NoReturn:
-    text = f"{type(owner).__name__!r} object has no attribute {name!r}"
+    text = f"{type(owner).__name__!r} object has no attribute {quoted(name)}"
     if name in _SUBSTITUTES:
         text += f", use {_SUBSTITUTES[name]}"
     raise AttributeError(text, name=name, obj=owner)

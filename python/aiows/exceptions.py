@@ -48,6 +48,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._quoting import quoted, shortened
 from .close_codes import Close, CloseCode
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class InvalidURI(WebSocketException, ValueError):
         self.msg = msg
 
     def __str__(self) -> str:
-        return f"invalid URI {self.uri!r}: {self.msg}"
+        return f"invalid URI {quoted(self.uri)}: {self.msg}"
 
 
 class InvalidProxy(WebSocketException):
@@ -199,7 +200,7 @@ class InvalidProxy(WebSocketException):
         self.msg = msg
 
     def __str__(self) -> str:
-        return f"invalid proxy {self.proxy!r}: {self.msg}"
+        return f"invalid proxy {quoted(self.proxy)}: {self.msg}"
 
 
 class InvalidHandshake(WebSocketException):
@@ -275,7 +276,7 @@ class InvalidMethod(InvalidHandshake):
         self.method = method
 
     def __str__(self) -> str:
-        return f"HTTP method {self.method!r}, expected GET"
+        return f"HTTP method {quoted(self.method)}, expected GET"
 
 
 class InvalidProtocol(InvalidHandshake):
@@ -292,7 +293,7 @@ class InvalidProtocol(InvalidHandshake):
         self.protocol = protocol
 
     def __str__(self) -> str:
-        return f"protocol {self.protocol!r}, expected HTTP/1.1"
+        return f"protocol {quoted(self.protocol)}, expected HTTP/1.1"
 
 
 class InvalidStatus(InvalidHandshake):
@@ -333,7 +334,7 @@ class InvalidHeader(InvalidHandshake):
             return f"header field {self.name} is missing"
         if not self.value:
             return f"header field {self.name} is empty"
-        return f"header field {self.name} has the value {self.value!r}"
+        return f"header field {self.name} has the value {quoted(self.value)}"
 
 
 class InvalidHeaderFormat(InvalidHeader):
@@ -414,7 +415,7 @@ class InvalidParameterValue(NegotiationError):
     def __str__(self) -> str:
         if self.value is None:
             return f"parameter {self.name} needs a value"
-        return f"parameter {self.name} has the value {self.value!r}"
+        return f"parameter {self.name} has the value {quoted(self.value)}"
 
 
 class ProtocolError(WebSocketException):
@@ -488,4 +489,4 @@ class FrameError(Exception):
 def _status(response: Response) -> str:
     status = f"{response.status_code} {response.reason_phrase}".rstrip()
     # A surrogate, which stands for what is not UTF-8, could not be printed.
-    return status.encode(errors="backslashreplace").decode()
+    return shortened(status.encode(errors="backslashreplace").decode())

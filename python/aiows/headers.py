@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol, TypeAlias
 
+from ._quoting import quoted
+
 __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
@@ -25,7 +27,7 @@ class MultipleValuesError(LookupError):
     """A field that occurs more than once was asked for as if it had one value."""
 
     def __str__(self) -> str:
-        return f"several values for header field {self.args[0]!r}, use get_all"
+        return f"several values for header field {quoted(self.args[0])}, use get_all"
 
 
 class SupportsKeysAndGetItem(Protocol):
@@ -153,13 +155,17 @@ def check_field(name: object, value: object) -> tuple[str, str]:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise TypeError(f"value of header field {name!r} must be str, got {type(value).__name__}")
+        raise TypeError(
+            f"value of header field {quoted(name)} must be str, got {type(value).__name__}"
+        )
     if not _is_token(name):
-        raise ValueError(f"header field name {name!r} is not a token (RFC 9110 section 5.6.2)")
+        raise ValueError(
+            f"header field name {quoted(name)} is not a token (RFC 9110 section 5.6.2)"
+        )
     bad = _forbidden(value)
     if bad:
         raise ValueError(
-            f"value of header field {name!r} holds {bad.group()!r} at index {bad.start()}"
+            f"value of header field {quoted(name)} holds {bad.group()!r} at index {bad.start()}"
         )
     return name, value.strip(" \t")
 
@@ -186,10 +192,12 @@ def field_list(fields: object) -> list[tuple[str, str]]:
     result = []
     for field in fields:
         if isinstance(field, (str, bytes)) or not isinstance(field, Iterable):
-            raise TypeError(f"headers must hold (name, value) pairs, got {field!r}")
+            # Not quoted, as below: the value may be a secret.
+            found = type(field).__name__
+            raise TypeError(f"headers must hold (name, value) pairs, got {found} in it")
         pair = tuple(field)
         if len(pair) != 2:
-            raise TypeError(f"headers must hold (name, value) pairs, got {field!r}")
+            raise TypeError(f"headers must hold (name, value) pairs, got {len(pair)} items for one")
         result.append(check_field(*pair))
     return result
 
@@ -205,8 +213,11 @@ def request_fields(fields: object) -> list[tuple[str, str]]:
     """
     result = field_list(fields)
     for name, value in result:
-        if _surrogate(value):
-            raise ValueError(f"value of header field {name!r} is {value!r}, expected no surrogates")
+        if bad := _surrogate(value):
+            raise ValueError(
+                f"value of header field {quoted(name)} holds {bad.group()!r} at index "
+                f"{bad.start()}, expected no surrogates"
+            )
         check_handshake_field(name, value)
     return result
 
@@ -256,4 +267,4 @@ def check_handshake_field(name: str, value: str) -> None:
     elif name == "sec-websocket-extensions" and not _is_offer(value.strip()):
         expected = "offers of permessage-deflate (RFC 7692 section 7.1)"
     if expected is not None:
-        raise ValueError(f"header field {name} has the value {value!r}, expected {expected}")
+        raise ValueError(f"header field {name} has the value {quoted(value)}, expected {expected}")

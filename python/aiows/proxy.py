@@ -9,7 +9,8 @@ import sys
 from typing import Any
 
 from ._errors import without_credentials
-from ._options import milliseconds, text
+from ._options import is_port, milliseconds, text
+from ._quoting import quoted
 from .exceptions import InvalidProxy
 
 __all__ = ["get_proxy"]
@@ -217,7 +218,7 @@ def _check_ssl(proxy_ssl: object) -> None:
     elif proxy_ssl is False:
         raise ValueError("proxy_ssl = False, expected True or an SSLContext")
     elif not isinstance(proxy_ssl, ssl.SSLContext):
-        raise TypeError(f"proxy_ssl must be None, True or an SSLContext, got {proxy_ssl!r}")
+        raise TypeError(f"proxy_ssl must be None, True or an SSLContext, got {quoted(proxy_ssl)}")
     elif proxy_ssl.protocol == ssl.PROTOCOL_TLS_SERVER:
         raise ValueError("proxy_ssl is made for servers, expected PROTOCOL_TLS_CLIENT")
 
@@ -235,7 +236,7 @@ def check_proxy(proxy: object) -> str:
 
     """
     if not isinstance(proxy, str):
-        raise TypeError(f"proxy must be a str, True or None, got {proxy!r}")
+        raise TypeError(f"proxy must be a str, True or None, got {type(proxy).__name__}")
     shown = without_credentials(proxy)
     if _MALFORMED(proxy):
         raise InvalidProxy(
@@ -244,7 +245,7 @@ def check_proxy(proxy: object) -> str:
     scheme, separator, rest = proxy.partition("://")
     scheme = scheme.lower() if separator else ""
     if scheme not in SCHEMES:
-        raise InvalidProxy(shown, f"scheme {scheme!r}, expected one of {', '.join(SCHEMES)}")
+        raise InvalidProxy(shown, f"scheme {quoted(scheme)}, expected one of {', '.join(SCHEMES)}")
     parts = _parts(rest)
     assert parts is not None
     user, host, port, _, more = parts.groups()
@@ -252,8 +253,8 @@ def check_proxy(proxy: object) -> str:
         raise InvalidProxy(shown, "a path, query or fragment, which mean nothing here")
     if not host:
         raise InvalidProxy(shown, "the host is missing")
-    if port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise InvalidProxy(shown, f"port {port!r}, expected a number from 1 to 65535")
+    if port and not is_port(port):
+        raise InvalidProxy(shown, f"port {quoted(port)}, expected a number from 1 to 65535")
     if user is not None and ":" not in user and not scheme.startswith("socks4"):
         raise InvalidProxy(shown, "a user name without a password")
     return scheme

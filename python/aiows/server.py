@@ -25,6 +25,7 @@ from ._options import (
     subprotocol_list,
     text,
 )
+from ._quoting import quoted
 from ._server import Handler, Server, ServerConnection, Settings
 from .version import __version__
 
@@ -143,7 +144,7 @@ class serve:
     ) -> None:
         on_message = callback("on_message", on_message)
         if not callable(handler) and (handler is not None or on_message is None):
-            raise TypeError(f"handler must be a coroutine function, got {handler!r}")
+            raise TypeError(f"handler must be a coroutine function, got {quoted(handler)}")
         self._sock = _check_sock(sock, host, port, reuse_port)
         self._hosts = _check_hosts(host)
         self._port = 0 if port is None else integer("port", port, 0, 65535)
@@ -165,7 +166,7 @@ class serve:
             create_connection, ServerConnection
         ):
             raise TypeError(
-                f"create_connection must make a ServerConnection, got {create_connection!r}"
+                f"create_connection must make a ServerConnection, got {quoted(create_connection)}"
             )
         self._settings = Settings(
             handler=handler,
@@ -286,7 +287,7 @@ class unix_serve(serve):
         if (path is None) == (self._sock is None):
             raise ValueError("expected either path or sock")
         if self._sock is not None and self._sock.family != socket.AF_UNIX:
-            raise ValueError(f"sock = {self._sock!r}, expected a Unix socket")
+            raise ValueError(f"sock = {quoted(self._sock)}, expected a Unix socket")
         self._path = None if path is None else os.fspath(path)
 
     async def _bind(self) -> _listening.BoundSockets:
@@ -297,7 +298,7 @@ class unix_serve(serve):
 
 def _check_callable(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
-        raise TypeError(f"{name} must be callable, got {value!r}")
+        raise TypeError(f"{name} must be callable, got {quoted(value)}")
     return value
 
 
@@ -307,7 +308,7 @@ def _check_hosts(host: object) -> list[str | None]:
     if isinstance(host, str):
         return [text("host", host, empty=True) or None]
     if isinstance(host, bytes) or not isinstance(host, Iterable):
-        raise TypeError(f"host must be str, a sequence of them or None, got {host!r}")
+        raise TypeError(f"host must be str, a sequence of them or None, got {quoted(host)}")
     hosts: list[str | None] = [text("host", found, empty=True) or None for found in host]
     if not hosts:
         raise ValueError("host is an empty sequence, expected a host at least")
@@ -320,10 +321,10 @@ def _check_sock(
     if sock is None:
         return None
     if not isinstance(sock, socket.socket):
-        raise TypeError(f"sock must be a socket, got {sock!r}")
+        raise TypeError(f"sock must be a socket, got {quoted(sock)}")
     if host is not None or port is not None or reuse_port:
         raise ValueError("sock cannot be combined with host, port or reuse_port")
     families = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
     if sock.type != socket.SOCK_STREAM or sock.family not in families:
-        raise ValueError(f"sock = {sock!r}, expected a stream socket of IPv4, IPv6 or Unix")
+        raise ValueError(f"sock = {quoted(sock)}, expected a stream socket of IPv4, IPv6 or Unix")
     return sock

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from . import _authorities, _ciphers, _core
 from ._authorities import PathLike as _Path
 from ._errors import call_error
+from ._quoting import quoted
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -93,7 +94,7 @@ class SSLContext(ssl.SSLContext):
     def __new__(cls, protocol: int = ssl.PROTOCOL_TLS_CLIENT) -> SSLContext:
         if protocol not in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER):
             raise ValueError(
-                f"protocol {protocol!r}, expected PROTOCOL_TLS_CLIENT or PROTOCOL_TLS_SERVER"
+                f"protocol {quoted(protocol)}, expected PROTOCOL_TLS_CLIENT or PROTOCOL_TLS_SERVER"
             )
         context = super().__new__(cls, protocol)
         context._server = protocol == ssl.PROTOCOL_TLS_SERVER
@@ -248,13 +249,13 @@ class SSLContext(ssl.SSLContext):
             raise ValueError(f"ssl is a {role}'s context, made with PROTOCOL_TLS_{role.upper()}")
         for name in _UNCHANGED:
             if getattr(self, name, None) != self._baseline[name]:
-                raise ValueError(f"ssl: {name} = {getattr(self, name)!r} is not supported")
+                raise ValueError(f"ssl: {name} = {quoted(getattr(self, name))} is not supported")
         if self.verify_flags & ~_VERIFY_FLAGS:
             flags = ssl.VerifyFlags(self.verify_flags)
-            raise ValueError(f"ssl: verify_flags = {flags!r} is not supported")
+            raise ValueError(f"ssl: verify_flags = {quoted(flags)} is not supported")
         changed = self.options ^ self._baseline["options"]
         if changed & ~(_HARMLESS | _VERSIONS) or changed & self._baseline["options"]:
-            raise ValueError(f"ssl: options = {ssl.Options(self.options)!r} is not supported")
+            raise ValueError(f"ssl: options = {quoted(ssl.Options(self.options))} is not supported")
         options: dict[str, Any] = {
             "server": server,
             "min_version": self._version("minimum_version"),
@@ -314,7 +315,7 @@ class SSLContext(ssl.SSLContext):
             return int(ssl.TLSVersion.TLSv1_2)
         if name == "maximum_version" and version == ssl.TLSVersion.MAXIMUM_SUPPORTED:
             return 0
-        raise ValueError(f"ssl: {name} = {version!r}, expected TLSv1_2 or TLSv1_3")
+        raise ValueError(f"ssl: {name} = {quoted(version)}, expected TLSv1_2 or TLSv1_3")
 
     def _authorities(self) -> str | None:
         if not self._ca:
@@ -364,7 +365,7 @@ def create_default_context(
 
     """
     if not isinstance(purpose, ssl.Purpose):
-        raise TypeError(f"purpose must be ssl.Purpose, got {purpose!r}")
+        raise TypeError(f"purpose must be ssl.Purpose, got {quoted(purpose)}")
     client = purpose is ssl.Purpose.SERVER_AUTH
     context = SSLContext(ssl.PROTOCOL_TLS_CLIENT if client else ssl.PROTOCOL_TLS_SERVER)
     if cafile is not None or capath is not None or cadata is not None:
@@ -372,7 +373,7 @@ def create_default_context(
     elif client:
         context.load_default_certs(purpose)
     if isinstance(pins, (str, bytes)):
-        raise TypeError(f"pins must be a list, got {pins!r}")
+        raise TypeError(f"pins must be a list, got {quoted(pins)}")
     pins = tuple(pins)
     if pins:
         context.pin_sha256(*pins)
@@ -449,7 +450,7 @@ def _pin(value: object) -> str:
         if len(value) == 32:
             return value.hex()
     elif not isinstance(value, str):
-        raise TypeError(f"pin must be str or bytes, got {value!r}")
+        raise TypeError(f"pin must be str or bytes, got {quoted(value)}")
     elif _is_pin(value):
         return value
     elif value.startswith("sha256//"):
@@ -459,6 +460,6 @@ def _pin(value: object) -> str:
         except binascii.Error:
             pass
     raise ValueError(
-        f"pin {value!r}, expected the SHA-256 of a certificate as 64 hexadecimal digits or "
+        f"pin {quoted(value)}, expected the SHA-256 of a certificate as 64 hexadecimal digits or "
         "32 bytes, or sha256//BASE64 of a public key"
     )

@@ -64,7 +64,7 @@ CLIENT: list[tuple[str, Any, type[Exception], str]] = [
     ("user_agent_header", "a\0", ValueError, "user_agent_header"),
     ("origin", "\ud800", ValueError, r"origin = '\\ud800'"),
     ("host", "\udce9", ValueError, r"host = '\\udce9'"),
-    ("additional_headers", {"a": "\udce9"}, ValueError, "'a' is '.udce9', expected no surrogates"),
+    ("additional_headers", {"a": "\udce9"}, ValueError, "'a' holds '.udce9' at index 0, expected"),
     ("proxy", "http://\ud800", InvalidProxy, "surrogate"),
     ("additional_headers", "a: b", TypeError, "mapping or pairs"),
     ("additional_headers", {"a": "b\r\n"}, ValueError, "'a' holds"),

@@ -372,6 +372,10 @@ async def test_failing_callbacks(websockets_server: ServerProcess) -> None:
     await ws.wait_closed()
     assert ws.close_code == 1011
     assert [type(report["exception"]) for report in reports] == [ZeroDivisionError] * 2
+    assert [report["message"] for report in reports] == [
+        "Exception in on_message",
+        "Exception in on_close",
+    ]
 
 
 async def test_closed_connection_says_so(websockets_server: ServerProcess) -> None:

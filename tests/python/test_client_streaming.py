@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from servers.launch import ServerProcess
 
+import aiows.sync
 from aiows import (
     ConcurrencyError,
     ConnectionClosedError,
@@ -270,11 +271,18 @@ async def test_recv_many(websockets_server: ServerProcess) -> None:
             before = ws.received_at
             numbers += [int.from_bytes(message[:4], "big") for message in messages]  # type: ignore[arg-type]
         assert numbers == list(range(500))
-        for wrong in (0, -1):
-            with pytest.raises(ValueError, match="max"):
-                ws.recv_many(wrong)
-        with pytest.raises(TypeError):
-            ws.recv_many("1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2**70, 1.5, True, "1"])
+async def test_recv_many_refuses(websockets_server: ServerProcess, wrong: Any) -> None:
+    expected = (ValueError, "max = {!r}, expected 1 to") if type(wrong) is int else None
+    error, text = expected or (TypeError, "max must be int, got {!r}")
+    async with connect(websockets_server.uri()) as ws:
+        with pytest.raises(error, match=text.format(wrong)):
+            ws.recv_many(wrong)
+    with aiows.sync.connect(websockets_server.uri()) as blocking:
+        with pytest.raises(error, match=text.format(wrong)):
+            blocking.recv_many(wrong)
 
 
 async def test_received_at() -> None:

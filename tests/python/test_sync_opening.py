@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import socket
 import ssl
 import threading
@@ -224,6 +225,12 @@ def test_legacy_is_taken(websockets_server: ServerProcess, legacy: bool | None) 
     with made as ws:
         ws.send("a")
         assert ws.recv() == "a"
+
+
+@pytest.mark.parametrize("legacy", ["x", 0, 1, []])
+def test_legacy_is_checked(legacy: Any) -> None:
+    with pytest.raises(TypeError, match=f"legacy must be bool, got {re.escape(repr(legacy))}"):
+        connect("ws://localhost/", legacy=legacy)  # type: ignore[call-arg]
 
 
 def test_unix_socket(tmp_path: Path) -> None:

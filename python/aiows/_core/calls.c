@@ -83,14 +83,15 @@ PyObject *connection_recv_many(PyObject *op, PyObject *const *args, Py_ssize_t n
 	}
 	uint32_t most = UINT32_MAX;
 	if (value != Py_None) {
-		long long number = PyLong_AsLongLong(value);
-		if (number == -1 && PyErr_Occurred()) {
+		int overflow = 0;
+		if (!PyLong_Check(value) || PyBool_Check(value)) {
+			PyErr_Format(PyExc_TypeError, "max must be int, got %.200R", value);
 			return NULL;
 		}
-		if (number < 1) {
-			PyErr_Format(PyExc_ValueError,
-			             "max = %R, expected a positive number of messages or None",
-			             value);
+		long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+		if (overflow != 0 || number < 1) {
+			PyErr_Format(PyExc_ValueError, "max = %.200R, expected 1 to %lld", value,
+			             LLONG_MAX);
 			return NULL;
 		}
 		most = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;

@@ -137,7 +137,8 @@ static int call_data_hook(Connection *conn, PyObject *name, const aiows_event *e
 static int call_closing_hook(Connection *conn, PyObject *name, const aiows_event *event,
                              bool closed)
 {
-	static const char message[] = "Exception in a connection's event method";
+	const char *message =
+		closed ? "Exception in on_close" : "Exception in a connection's event method";
 	const char *data = event->len > 0 ? (const char *)(uintptr_t)event->data : "";
 	PyObject *reason = PyUnicode_DecodeUTF8(data, (Py_ssize_t)event->len, "replace");
 	PyObject *code = PyLong_FromLong(event->code);

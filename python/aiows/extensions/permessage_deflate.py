@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from .._quoting import quoted
+
 __all__ = ["ClientPerMessageDeflateFactory", "ServerPerMessageDeflateFactory"]
 
 _ANY_WINDOW = -1  # AIOWS_WINDOW_ANY: the parameter without a value
@@ -43,7 +45,7 @@ class _Factory:
 
     def __repr__(self) -> str:
         fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        shown = ", ".join(f"{name}={quoted(value)}" for name, value in fields.items())
         return f"{type(self).__name__}({shown})"
 
     def _core(self) -> dict[str, int]:
@@ -160,7 +162,7 @@ class ServerPerMessageDeflateFactory(_Factory):
 
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be bool, got {value!r}")
+        raise TypeError(f"{name} must be bool, got {quoted(value)}")
     return value
 
 
@@ -168,9 +170,9 @@ def _check_bits(name: str, value: object, least: int) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be int or None, got {value!r}")
+        raise TypeError(f"{name} must be int or None, got {quoted(value)}")
     if not least <= value <= 15:
-        raise ValueError(f"{name} must be between {least} and 15, got {value!r}")
+        raise ValueError(f"{name} must be between {least} and 15, got {quoted(value)}")
 
 
 def _refuse_wbits(settings: object, instead: str) -> None:
@@ -183,7 +185,7 @@ def _check_settings(settings: object) -> tuple[int, int]:
     if settings is None:
         return 0, 0
     if not isinstance(settings, Mapping):
-        raise TypeError(f"compress_settings must be a dict or None, got {settings!r}")
+        raise TypeError(f"compress_settings must be a dict or None, got {quoted(settings)}")
     for name in settings:
         if name not in ("level", "memLevel"):
             raise ValueError(
@@ -193,11 +195,11 @@ def _check_settings(settings: object) -> tuple[int, int]:
     memory = _setting(settings, "memLevel", _MEM_LEVEL)
     if level != -1 and not 1 <= level <= 9:
         raise ValueError(
-            f"compress_settings has level = {level!r}, expected -1 or 1 to 9; "
+            f"compress_settings has level = {quoted(level)}, expected -1 or 1 to 9; "
             "compression=None sends messages as they are"
         )
     if not 1 <= memory <= 9:
-        raise ValueError(f"compress_settings has memLevel = {memory!r}, expected 1 to 9")
+        raise ValueError(f"compress_settings has memLevel = {quoted(memory)}, expected 1 to 9")
     history = _HISTORY << memory >> _MEM_LEVEL
     return max(level, 0), history
 
@@ -205,5 +207,5 @@ def _check_settings(settings: object) -> tuple[int, int]:
 def _setting(settings: Mapping[str, Any], name: str, default: int) -> int:
     value = settings.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"compress_settings has {name} = {value!r}, expected int")
+        raise TypeError(f"compress_settings has {name} = {quoted(value)}, expected int")
     return value

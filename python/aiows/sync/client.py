@@ -11,6 +11,8 @@ from typing import Any, ParamSpec
 from .. import _core, _library
 from .._connector import USER_AGENT, Connector
 from .._errors import open_error, without_credentials
+from .._options import flag
+from .._quoting import quoted
 from .._reconnect import Attempts, backoff, earlier_attempt, process_exception
 from .._targets import PathLike, Target, path_address
 from ..close_codes import CloseCode
@@ -165,7 +167,7 @@ class reconnect(Connector):
             try:
                 result = self._on_open(connection)
                 if inspect.isawaitable(result):
-                    raise TypeError(f"on_open returned {result!r}, expected nothing to await")
+                    raise TypeError(f"on_open returned {quoted(result)}, expected nothing to await")
             except BaseException:
                 connection.close(CloseCode.INTERNAL_ERROR)
                 raise
@@ -232,6 +234,8 @@ def _opening(make: Callable[_P, reconnect]) -> Callable[_P, ClientConnection]:
 
         """
         legacy = kwargs.pop("legacy", None)
+        if legacy is not None:
+            flag("legacy", legacy)
         made = make(*args, **kwargs)
         return made if legacy is False else made.connect()
 

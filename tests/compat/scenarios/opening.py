@@ -213,6 +213,7 @@ async def the_opening_times_out(run: Run) -> None:
 
     peer = await run.peer(silence)
     await run.outcome("connect", run.connect(peer, open_timeout=0.1))
+    await run.outcome("connect at once", run.connect(await run.peer(), open_timeout=0))
     ws = await run.open(open_timeout=None)
     await ws.send("x")
     await run.outcome("no limit", ws.recv())
