@@ -20,9 +20,11 @@ type naiveReader struct {
 	// inflate decodes compressed messages, nil: nothing was agreed on. What it makes of
 	// octets is the affair of FuzzInflate.
 	inflate func(payload []byte) ([]byte, *deflate.Error)
-	// parts: messages are told in parts, so that what is wrong with a compressed one is
-	// found with its frame. inflateStart tells what can be told of the start of one.
+	// parts: messages are told in parts, of the message that is open at octet from of the
+	// stream as much as came, and then each frame, so that what is wrong with a compressed
+	// one is found there. inflateStart tells what can be told of the start of one.
 	parts        bool
+	from         int
 	inflateStart func(payload []byte) ([]byte, *deflate.Error)
 }
 
@@ -38,12 +40,20 @@ type naiveOutcome struct {
 func (n naiveReader) read(b []byte) (o naiveOutcome) {
 	var kind byte // of the open message, 0: none
 	var message []byte
-	frames, packed := 0, false
+	frames, packed, total := 0, false, len(b)
 	broken := func(e error, code int) naiveOutcome {
 		o.fail, o.code = e, code
 		return o
 	}
-	for len(b) > 0 {
+	for {
+		if packed && n.parts && n.from <= total-len(b) {
+			if code, e := n.start(kind, message); e != nil {
+				return broken(e, code)
+			}
+		}
+		if len(b) == 0 {
+			return o
+		}
 		fin, rsv, opcode := b[0] >= 0x80, b[0]/16%8, b[0]%16
 		control := opcode >= 8
 		switch { // section 5.2: what the first octet can tell alone
@@ -144,25 +154,31 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 			return broken(wire.ErrMessageTooBig, 1009)
 		}
 		message = append(message, payload...)
+		told := n.parts && n.from < total-len(b) // in parts, before this frame was complete
+		if came := len(message) - (total - len(b) - n.from); packed && told && came > len(message)-len(payload) {
+			if code, e := n.start(kind, message[:came]); e != nil {
+				return broken(e, code)
+			}
+		}
 		if packed && fin && whole {
+			if told { // what is too long is so before its end is seen to be missing
+				if _, err := n.inflateStart(message); err != nil {
+					return broken(err, int(err.Code))
+				}
+			}
 			text, err := n.inflate(message)
 			if err != nil {
 				return broken(err, int(err.Code))
 			}
 			message, packed = text, false
-		} else if packed && whole && n.parts {
-			text, err := n.inflateStart(message)
-			if err != nil {
-				return broken(err, int(err.Code))
-			}
-			if kind == 1 && !naiveText(text, false) {
-				return broken(wire.ErrInvalidUTF8, 1007)
-			}
 		}
 		if kind == 1 && !packed && !naiveText(message, fin && whole) {
 			return broken(wire.ErrInvalidUTF8, 1007)
 		}
 		if !whole {
+			if packed && n.parts && n.from == total {
+				o.code, o.fail = n.start(kind, message)
+			}
 			return o
 		}
 		if fin {
@@ -170,7 +186,19 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 			kind, message, frames = 0, nil, 0
 		}
 	}
-	return o
+}
+
+// start says what is wrong with the start of a compressed message that a host is told
+// in parts.
+func (n naiveReader) start(kind byte, payload []byte) (code int, fail error) {
+	text, err := n.inflateStart(payload)
+	switch {
+	case err != nil:
+		return int(err.Code), err
+	case kind == 1 && !naiveText(text, false):
+		return 1007, wire.ErrInvalidUTF8
+	}
+	return 0, nil
 }
 
 // close follows sections 5.5.1 and 7.4.

@@ -297,6 +297,24 @@ func TestStreamCompressedFailures(t *testing.T) {
 	})
 }
 
+// TestStreamCompressedFailsInside: a host that turns to parts inside a frame is told what is
+// wrong with the start of it.
+func TestStreamCompressedFailsInside(t *testing.T) {
+	inBothRolesCompressed(t, nil, func(h *host, c *Conn, k *packer) {
+		f := k.first(wire.OpText, false, append(k.pack([]byte("no text \xff")), filled(100, 0)...))
+		k.write(f[:len(f)-100])
+		h.while("the frame", func() bool { return c.Stats().FramesReceived == 1 })
+		h.settled()
+		if c.State() != StateOpen {
+			h.t.Fatalf("state %d before parts were asked for: %v", c.State(), c.Err())
+		}
+		_ = c.Stream(true)
+		h.async("reading", func() { k.expectClose(1007) })
+		k.reset()
+		h.until(EventClosed, 1)
+	})
+}
+
 // TestStreamBudget: parts count against what one poll tells of a connection.
 func TestStreamBudget(t *testing.T) {
 	h := newHost(t)
