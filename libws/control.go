@@ -87,31 +87,41 @@ func (c *Conn) writeControl() {
 	k := &c.control
 	k.mu.Lock()
 	k.waiting.Store(false)
-	var pong [125]byte
-	npong := -1
-	if k.hasPong && c.out.sent.Load() >= k.pongEnd {
-		npong = copy(pong[:], k.pong)
-		k.hasPong = false
-	}
-	k.held.Store(k.hasPong)
 	sendPing, ping := k.hasPing, k.ping
 	k.hasPing = false
 	sendClose, code, reason := k.hasClose, k.code, k.reason
 	k.mu.Unlock()
 
-	if npong >= 0 && !c.writer.closeSent.Load() {
-		_ = c.writeFrame(wire.OpPong, true, pong[:npong])
-		end := c.out.position()
-		k.mu.Lock()
-		k.pongEnd = end
-		k.mu.Unlock()
-	}
+	c.writePong(false)
 	if sendPing && !c.writer.closeSent.Load() {
 		_ = c.writeFrame(wire.OpPing, true, ping[:])
 	}
 	if sendClose {
 		c.writeClose(code, reason)
 	}
+}
+
+// writePong writes the Pong that waits, once the socket took the one before it, or when no
+// other can follow: last. The write lock is held.
+func (c *Conn) writePong(last bool) {
+	k := &c.control
+	k.mu.Lock()
+	var pong [125]byte
+	n, due := 0, k.hasPong && (last || c.out.sent.Load() >= k.pongEnd)
+	if due {
+		n = copy(pong[:], k.pong)
+		k.hasPong = false
+	}
+	k.held.Store(k.hasPong)
+	k.mu.Unlock()
+	if !due || c.writer.closeSent.Load() {
+		return
+	}
+	_ = c.writeFrame(wire.OpPong, true, pong[:n])
+	end := c.out.position()
+	k.mu.Lock()
+	k.pongEnd = end
+	k.mu.Unlock()
 }
 
 // pongFlushed lets a waiting Pong go once the socket took the one before it.
@@ -123,11 +133,12 @@ func (k *control) pongFlushed(sent uint64) {
 	k.mu.Unlock()
 }
 
-// writeClose sends our Close frame, once. The write lock is held.
+// writeClose sends our Close frame, once, behind the Pong that is due. The write lock is held.
 func (c *Conn) writeClose(code wire.CloseCode, reason string) {
 	if c.writer.closeSent.Load() || c.aborted.Load() {
 		return
 	}
+	c.writePong(true)
 	var body [125]byte
 	payload := wire.AppendClose(body[:0], code, reason)
 	_ = c.writeFrame(wire.OpClose, true, payload)

@@ -2,6 +2,8 @@ package libws
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +76,31 @@ func TestLatestPongWins(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestPongBeforeClose: the newest Ping is answered although the socket has not taken an
+// older Pong when our Close frame is sent, whoever closes (RFC 6455 5.5.2).
+func TestPongBeforeClose(t *testing.T) {
+	for name, end := range map[string]struct {
+		frame []byte // of the peer
+		code  int
+	}{"broken rule": {[]byte{0xc3}, 1002}, "peer": {[]byte{0x88, 2, 0x03, 0xe8}, 1000}, "host": {nil, 1001}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			c := h.attachOpen(nil)
+			h.feedAll(c, append([]byte("\x89\x01a\x89\x01b\x89\x01c"), end.frame...))
+			h.pollDry()
+			if end.frame == nil {
+				if err := c.Close(end.code, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := []string{"pong 61", "pong 63", fmt.Sprintf("close %d ", end.code)}
+			if got := frames(h.drainAll(c)); len(got) != 3 || !slices.Equal(got[:2], want[:2]) || !strings.HasPrefix(got[2], want[2]) {
+				t.Errorf("wrote %q, expected %q", got, want)
+			}
+		})
+	}
 }
 
 // TestPongsPassASender: an application that keeps a backlog all the time does not keep
