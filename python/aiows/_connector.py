@@ -16,6 +16,7 @@ from ._options import (
     LoggerLike,
     callback,
     connection_options,
+    function,
     is_port,
     logger_for,
     milliseconds,
@@ -177,13 +178,11 @@ class Connector:
         self._has_no_time = open_timeout == 0
         self._core = core | self._options.core | self._target.core
         self._logger = logger_for(logger, "aiows.client")
-        if on_open is not None and not callable(on_open):
-            raise TypeError(f"on_open must be callable, got {quoted(on_open)}")
         if not self._event_loop:
             callback("on_open", on_open)
             if on_message is not None:
                 raise TypeError("on_message needs an event loop; iterate over the connection")
-        self._on_open = on_open
+        self._on_open = function("on_open", on_open)
         self._on_message = callback("on_message", on_message)
         self._on_close = callback("on_close", on_close)
 

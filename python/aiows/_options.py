@@ -222,15 +222,17 @@ def subprotocol_list(value: Iterable[str] | None) -> list[str]:
     return names
 
 
+def function(name: str, value: Callable[..., Any] | None) -> Any:
+    """Return value, which must be None or can be called."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be callable, got {quoted(value)}")
+    return value
+
+
 def callback(name: str, value: Callable[..., Any] | None) -> Any:
     """Return value, which must be None or a plain function."""
-    if value is not None:
-        if not callable(value):
-            raise TypeError(f"{name} must be callable, got {quoted(value)}")
-        if inspect.iscoroutinefunction(value):
-            raise TypeError(
-                f"{name} must be a plain function, got coroutine function {quoted(value)}"
-            )
+    if inspect.iscoroutinefunction(function(name, value)):
+        raise TypeError(f"{name} must be a plain function, got coroutine function {quoted(value)}")
     return value
 
 

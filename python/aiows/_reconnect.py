@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 from ._errors import without_credentials
-from ._options import LoggerLike
-from ._quoting import quoted
+from ._options import LoggerLike, callback
 from .exceptions import InvalidMessage, InvalidStatus
 
 __all__ = ["Attempts", "backoff", "process_exception", "run_on_open", "try_each", "uri_list"]
@@ -93,18 +92,14 @@ def uri_list(uri: object) -> tuple[str, ...]:
     return tuple(uri)
 
 
-def check_policy(process_exception: object, reconnect_delays: object) -> None:
+def check_policy(process_exception: Any, reconnect_delays: Any) -> None:
     """Raise TypeError for what cannot be called as connect documents it."""
     for name, value in (
         ("process_exception", process_exception),
         ("reconnect_delays", reconnect_delays),
     ):
-        if not callable(value):
-            raise TypeError(f"{name} must be callable, got {quoted(value)}")
-        if inspect.iscoroutinefunction(value):
-            raise TypeError(
-                f"{name} must be a plain function, got coroutine function {quoted(value)}"
-            )
+        if callback(name, value) is None:
+            raise TypeError(f"{name} must be callable, got None")
 
 
 async def run_on_open(on_open: Callable[[Any], Any] | None, subject: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Never, TypedDict
 from ._options import flag, integer, milliseconds, text
 from ._quoting import quoted
 
-__all__ = ["HAPPY_EYEBALLS_DELAY", "PathLike", "Refused", "Target", "path_address"]
+__all__ = ["HAPPY_EYEBALLS_DELAY", "PathLike", "Refused", "Target", "path_address", "unix_uri"]
 
 HAPPY_EYEBALLS_DELAY = 0.25
 """What RFC 8305 section 5 recommends, in seconds."""
@@ -194,6 +194,13 @@ def _core_path(path: object) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"path = {quoted(path)}, expected UTF-8") from None
     return name
+
+
+def unix_uri(uri: str | None, options: dict[str, Any]) -> str:
+    """Return what the server of a Unix socket is told, with the other options of connect."""
+    if uri is not None:
+        return uri
+    return "wss://localhost/" if options.get("ssl") else "ws://localhost/"
 
 
 def path_address(text: str) -> str | bytes:

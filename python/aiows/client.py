@@ -11,7 +11,7 @@ from . import _core, _loop
 from ._connector import USER_AGENT, Connector
 from ._errors import open_error, without_credentials
 from ._reconnect import Attempts, backoff, process_exception, run_on_open, try_each
-from ._targets import PathLike, Target, path_address
+from ._targets import PathLike, Target, path_address, unix_uri
 from .close_codes import CloseCode
 from .connection import Connection
 
@@ -366,6 +366,4 @@ def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs:
         TypeError, ValueError, InvalidURI: An argument that cannot be used.
 
     """
-    if uri is None:
-        uri = "wss://localhost/" if kwargs.get("ssl") else "ws://localhost/"
-    return connect(uri, unix=True, path=path, **kwargs)
+    return connect(unix_uri(uri, kwargs), unix=True, path=path, **kwargs)

@@ -20,7 +20,7 @@ from ._conversation import Conversation, NotText, open_conversation
 from ._errors import without_credentials
 from ._lines import default_origin, has_field, last_of_each, merged, request_lines
 from ._loop import Driver
-from ._options import LoggerLike, callback, logger_for, milliseconds, subprotocol_list
+from ._options import LoggerLike, callback, function, logger_for, milliseconds, subprotocol_list
 from ._quoting import quoted
 from ._reconnect import (
     Attempts,
@@ -174,13 +174,11 @@ class AioWebSocket:
         self.timeout = timeout
         self.read_timeout = read_timeout
         self.converse: Converse | _MaybeNone = None
-        self._on_open = on_open
+        self._on_open = function("on_open", on_open)
         self._on_close = callback("on_close", on_close)
         self._on_message = callback("on_message", on_message)
         self._opening = False
         self._leaving_code: int = CloseCode.NORMAL_CLOSURE
-        if on_open is not None and not callable(on_open):
-            raise TypeError(f"on_open must be callable, got {quoted(on_open)}")
         check_policy(process_exception, reconnect_delays)
         self._policy = process_exception, reconnect_delays, logger_for(logger, "aiows.client")
         self._turn: str | None = None

@@ -19,6 +19,7 @@ from ._options import (
     callback,
     connection_options,
     flag,
+    function,
     integer,
     logger_for,
     milliseconds,
@@ -154,14 +155,14 @@ class serve:
         opening = Opening(
             origins=origin_list(origins),
             subprotocols=subprotocol_list(subprotocols),
-            select_subprotocol=_check_callable("select_subprotocol", select_subprotocol),
-            process_request=_check_callable("process_request", process_request),
-            process_response=_check_callable("process_response", process_response),
+            select_subprotocol=function("select_subprotocol", select_subprotocol),
+            process_request=function("process_request", process_request),
+            process_response=function("process_response", process_response),
             server_header=header,
         )
         if inspect.iscoroutinefunction(select_subprotocol):
             raise TypeError("select_subprotocol must be a plain function, got a coroutine function")
-        _check_callable("create_connection", create_connection)
+        function("create_connection", create_connection)
         if isinstance(create_connection, type) and not issubclass(
             create_connection, ServerConnection
         ):
@@ -294,12 +295,6 @@ class unix_serve(serve):
         if self._path is None:
             return await super()._bind()
         return _listening.bind_path(self._path)
-
-
-def _check_callable(name: str, value: Any) -> Any:
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} must be callable, got {quoted(value)}")
-    return value
 
 
 def _check_hosts(host: object) -> list[str | None]:

@@ -447,12 +447,6 @@ ASYNCIO = ("asyncio",)
 SYNC = ("sync",)
 
 
-def server_context(certificates: Any) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.cert, certificates.key)
-    return context
-
-
 def plain_context(authorities: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authorities)
 

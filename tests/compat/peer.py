@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from scripted import BINARY, CLOSE, GUID, PING, PONG, TEXT, frame
+from scripted import BINARY, CLOSE, GUID, PING, PONG, TEXT, frame, read_frame
 
 __all__ = [
     "BINARY",
@@ -92,16 +92,7 @@ class Session:
 
     async def read(self) -> tuple[bool, int, bytes]:
         """Return fin, opcode and payload of the next frame."""
-        first, second = await self.reader.readexactly(2)
-        assert second & 0x80, "clients mask (RFC 6455 section 5.1)"
-        size = second & 0x7F
-        if size > 125:
-            size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
-        key = await self.reader.readexactly(4)
-        payload = await self.reader.readexactly(size)
-        whole = (key * (size // 4 + 1))[:size]
-        plain = int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")
-        return bool(first & 0x80), first & 0x0F, plain.to_bytes(size, "big")
+        return await read_frame(self.reader)
 
     async def read_until_close(self) -> list[tuple[bool, int, bytes]]:
         """Return the frames up to the Close, and answer that with what it said."""

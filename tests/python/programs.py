@@ -21,6 +21,28 @@ HANG_S = 120.0
 FLAGS = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 
 
+# What a program that forks begins with.
+IN_CHILD = '''
+import json, os, sys, traceback
+
+def in_child(work, end=sys.exit):
+    """Fork, and return the child's exit status and what work returned in it."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            answer = work()
+        except BaseException:
+            answer = traceback.format_exc()
+        os.write(writer, json.dumps(answer).encode())
+        end(0)
+    os.close(writer)
+    with open(reader) as pipe:
+        answer = json.load(pipe)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), answer]
+'''
+
+
 class Program:
     """A program, from its source; its output is read when it ends."""
 

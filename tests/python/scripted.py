@@ -29,6 +29,20 @@ def frame(opcode: int, payload: bytes, fin: bool = True) -> bytes:
     return bytes([(0x80 if fin else 0) | opcode]) + length + payload
 
 
+async def read_frame(reader: asyncio.StreamReader) -> tuple[bool, int, bytes]:
+    """Return fin, opcode and payload of a client's next frame."""
+    first, second = await reader.readexactly(2)
+    assert second & 0x80, "clients mask (RFC 6455 section 5.1)"
+    size = second & 0x7F
+    if size > 125:
+        size = int.from_bytes(await reader.readexactly(2 if size == 126 else 8), "big")
+    key = await reader.readexactly(4)
+    payload = await reader.readexactly(size)
+    whole = (key * (size // 4 + 1))[:size]
+    plain = int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")
+    return bool(first & 0x80), first & 0x0F, plain.to_bytes(size, "big")
+
+
 class Session:
     """The server's end of one connection."""
 
@@ -74,16 +88,8 @@ class Session:
 
     async def read(self) -> tuple[int, bytes]:
         """Return opcode and payload of the next frame."""
-        first, second = await self._reader.readexactly(2)
-        assert second & 0x80, "clients mask (RFC 6455 section 5.1)"
-        size = second & 0x7F
-        if size > 125:
-            size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8), "big")
-        key = await self._reader.readexactly(4)
-        payload = await self._reader.readexactly(size)
-        whole = (key * (size // 4 + 1))[:size]
-        plain = int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")
-        return first & 0x0F, plain.to_bytes(size, "big")
+        _, opcode, payload = await read_frame(self._reader)
+        return opcode, payload
 
     async def closed(self) -> int:
         """Return the code of the client's Close, whatever comes before it."""

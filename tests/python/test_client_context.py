@@ -19,7 +19,7 @@ import pytest
 import trustme
 import truststore
 import websockets.asyncio.server as peer
-from servers.fixtures import Certificates
+from servers.fixtures import Certificates, client_context, server_context
 from servers.launch import ServerProcess
 from websockets.exceptions import ConnectionClosed
 from websockets.utils import accept_key
@@ -27,25 +27,7 @@ from websockets.utils import accept_key
 import aiows
 from aiows import AioWebSocket, State, connect, unix_connect
 from aiows.exceptions import ConnectionClosedError, InvalidStatus, SecurityError
-
-pytestmark = pytest.mark.usefixtures("direct")
-
-
-@pytest.fixture
-def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
-def client_context(certificates: Certificates) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certificates.ca)
-
-
-def server_context(certificates: Certificates) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.cert, certificates.key)
-    return context
+from tls_peers import mutual_contexts
 
 
 @contextlib.asynccontextmanager
@@ -106,15 +88,8 @@ async def test_client_certificate_and_alpn(version: ssl.TLSVersion) -> None:
         told.extend([secure.version(), secure.selected_alpn_protocol(), certificate["subject"]])
         await echo(ws)
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.configure_trust(context)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.set_alpn_protocols(["http/1.1"])
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
+    context, client = mutual_contexts(authority)
     client.minimum_version = client.maximum_version = version
-    client.set_alpn_protocols(["http/1.1"])
     async with serving(tell, context) as port:
         uri = f"wss://localhost:{port}/"
         with pytest.raises((ssl.SSLError, aiows.InvalidHandshake, OSError)):

@@ -432,7 +432,7 @@ async def test_a_list_outside_a_loop_is_tried_once(nobody: str, style: Callable[
     ("uri", "kind", "text"),
     [
         ([], ValueError, "empty list"),
-        (["ws://a", 3], TypeError, "got 3"),
+        (["ws://a", 3], TypeError, "got int in it"),
         ({"ws://a"}, TypeError, "list of str"),
         (["ws://a", "http://b"], InvalidURI, "http"),
         (["wss://a", "ws://b"], ValueError, "both ws:// and wss://"),

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import websockets.asyncio.server as peer
 from aiohttp import web
-from servers.fixtures import Certificates
+from servers.fixtures import Certificates, server_context
 from websockets.http11 import Request, Response
 
 from aiows import (
@@ -63,12 +63,6 @@ async def origin(**options: Any) -> AsyncIterator[str]:
     async with peer.serve(tell, "127.0.0.1", 0, process_request=redirect, **options) as server:
         name = "localhost" if "ssl" in options else "127.0.0.1"
         yield f"{name}:{server.sockets[0].getsockname()[1]}"
-
-
-def server_context(certificates: Certificates) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.cert, certificates.key)
-    return context
 
 
 async def told(connection: ClientConnection) -> tuple[str, list[tuple[str, str]]]:

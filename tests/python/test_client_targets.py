@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import websockets.asyncio.server as peer
-from servers.fixtures import Certificates
+from servers.fixtures import Certificates, server_context
 from servers.launch import ServerProcess
 from websockets.http11 import Request, Response
 
@@ -109,10 +108,8 @@ async def test_sock_of_a_cancelled_opening() -> None:
 
 
 async def test_sock_with_tls(certificates: Certificates) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.cert, certificates.key)
     trust = create_default_context(cafile=str(certificates.ca))
-    async with tcp_server(ssl=context) as address:
+    async with tcp_server(ssl=server_context(certificates)) as address:
         sock = await stream("tcp", address)
         async with connect("wss://localhost/", sock=sock, ssl=trust) as ws:
             await check(ws, "localhost")
@@ -144,10 +141,8 @@ async def test_unix(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_unix_with_tls(certificates: Certificates, tmp_path: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.cert, certificates.key)
     trust = create_default_context(cafile=str(certificates.ca))
-    async with peer.unix_serve(handle, str(tmp_path / "socket"), ssl=context):
+    async with peer.unix_serve(handle, str(tmp_path / "socket"), ssl=server_context(certificates)):
         async with unix_connect(tmp_path / "socket", ssl=trust) as ws:
             await check(ws, "localhost")
 

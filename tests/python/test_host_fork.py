@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from servers.launch import ServerProcess
 
-from programs import run
+from programs import IN_CHILD, run
 
-COMMON = """
-import asyncio, json, multiprocessing, os, sys, traceback
+COMMON = f"""{IN_CHILD}
+import asyncio, multiprocessing
 from aiows import AioWebSocket, connect
 
 URI = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -19,22 +19,6 @@ async def exchange(text):
     async with connect(URI) as ws:
         await ws.send(text)
         return await ws.recv()
-
-def in_child(work, end=sys.exit):
-    '''Fork, and return what work returned in the child.'''
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            answer = work()
-        except BaseException:
-            answer = traceback.format_exc()
-        os.write(writer, json.dumps(answer).encode())
-        end(0)
-    os.close(writer)
-    with open(reader) as pipe:
-        answer = json.load(pipe)
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), answer]
 
 def refusal(call):
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from servers.launch import ServerProcess
 
-from programs import Program, run, run_all
+from programs import IN_CHILD, Program, run, run_all
 
 INTERRUPTED = {
     "recv": """
@@ -139,24 +139,8 @@ def test_interrupts_lose_no_message(raw_server: ServerProcess, tmp_path: Path) -
     assert run(tmp_path, source, raw_server.uri()) == [0, True, True]
 
 
-FORK = """
-import json, os, sys, traceback
+FORK = f"""{IN_CHILD}
 from aiows.sync import connect
-
-def in_child(work):
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            answer = work()
-        except BaseException:
-            answer = traceback.format_exc()
-        os.write(writer, json.dumps(answer).encode())
-        sys.exit()
-    os.close(writer)
-    with open(reader) as pipe:
-        answer = json.load(pipe)
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), answer]
 
 def refused(*calls):
     found = []

@@ -21,7 +21,7 @@ import pytest
 import trustme
 import truststore
 import websockets.sync.server as peer
-from servers.fixtures import Certificates
+from servers.fixtures import Certificates, client_context, server_context
 from servers.launch import ServerProcess
 from servers.proxies import PASSWORD, USER, microsocks, tinyproxy
 from websockets.exceptions import ConnectionClosed as PeerClosed
@@ -36,27 +36,9 @@ from aiows.exceptions import (
     ProxyError,
 )
 from aiows.sync import connect, unix_connect
+from tls_peers import mutual_contexts
 
 HANG_S = 60.0
-
-pytestmark = pytest.mark.usefixtures("direct")
-
-
-@pytest.fixture
-def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
-def client_context(certificates: Certificates) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certificates.ca)
-
-
-def server_context(certificates: Certificates) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.cert, certificates.key)
-    return context
 
 
 def echo(ws: peer.ServerConnection) -> None:
@@ -176,15 +158,8 @@ def test_client_certificate_and_alpn(version: ssl.TLSVersion) -> None:
         told.extend([secure.version(), secure.selected_alpn_protocol(), secure.getpeercert()])
         echo(ws)
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.configure_trust(context)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.set_alpn_protocols(["http/1.1"])
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
+    context, client = mutual_contexts(authority)
     client.minimum_version = client.maximum_version = version
-    client.set_alpn_protocols(["http/1.1"])
     with serving(tell, context) as port:
         uri = f"wss://localhost:{port}/"
         with pytest.raises((OSError, InvalidHandshake)):

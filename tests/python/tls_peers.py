@@ -79,6 +79,18 @@ def server_context(chain: Files, ca: trustme.CA | None = None) -> ssl.SSLContext
     return context
 
 
+def mutual_contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return contexts of a server that wants certificates, and of a client without one yet."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    server.verify_mode = ssl.CERT_REQUIRED
+    client = ssl.create_default_context()
+    for context in (server, client):
+        authority.configure_trust(context)
+        context.set_alpn_protocols(["http/1.1"])
+    return server, client
+
+
 def session(transport: Any) -> str:
     """Return what the server's side knows of a connection's TLS, as JSON."""
     tls: ssl.SSLObject = transport.get_extra_info("ssl_object")

@@ -8,6 +8,7 @@ session; a test that kills one starts its own with ServerProcess.
 from __future__ import annotations
 
 import dataclasses
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,16 @@ class Certificates:
     cert: Path
     key: Path
     other_ca: Path
+
+
+def client_context(certificates: Certificates) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificates.ca)
+
+
+def server_context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.cert, certificates.key)
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from .._options import flag
 from .._quoting import quoted
 
 __all__ = ["ClientPerMessageDeflateFactory", "ServerPerMessageDeflateFactory"]
@@ -32,10 +33,10 @@ class _Factory:
         client_max_window_bits: int | Literal[True] | None,
         compress_settings: Mapping[str, Any] | None,
     ) -> None:
-        self.server_no_context_takeover = _flag(
+        self.server_no_context_takeover = flag(
             "server_no_context_takeover", server_no_context_takeover
         )
-        self.client_no_context_takeover = _flag(
+        self.client_no_context_takeover = flag(
             "client_no_context_takeover", client_no_context_takeover
         )
         self.server_max_window_bits = server_max_window_bits
@@ -140,7 +141,7 @@ class ServerPerMessageDeflateFactory(_Factory):
         _check_bits("server_max_window_bits", server_max_window_bits, 9)
         _check_bits("client_max_window_bits", client_max_window_bits, 8)
         _refuse_wbits(compress_settings, "server_max_window_bits")
-        required = _flag("require_client_max_window_bits", require_client_max_window_bits)
+        required = flag("require_client_max_window_bits", require_client_max_window_bits)
         if required and client_max_window_bits is None:
             raise ValueError(
                 "require_client_max_window_bits is enabled, "
@@ -158,12 +159,6 @@ class ServerPerMessageDeflateFactory(_Factory):
     def _core(self) -> dict[str, int]:
         required = self.require_client_max_window_bits
         return super()._core() | {"require_client_max_window_bits": required}
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be bool, got {quoted(value)}")
-    return value
 
 
 def _check_bits(name: str, value: object, least: int) -> None:

@@ -14,7 +14,7 @@ from .._errors import open_error, without_credentials
 from .._options import flag
 from .._quoting import quoted
 from .._reconnect import Attempts, backoff, earlier_attempt, process_exception
-from .._targets import PathLike, Target, path_address
+from .._targets import PathLike, Target, path_address, unix_uri
 from ..close_codes import CloseCode
 from .connection import Connection
 
@@ -269,17 +269,11 @@ def unix_connect(
         OSError, InvalidHandshake, TimeoutError: As connect does.
 
     """
-    return connect(_unix_uri(uri, kwargs), unix=True, path=path, **kwargs)
+    return connect(unix_uri(uri, kwargs), unix=True, path=path, **kwargs)
 
 
 def unix_reconnect(
     path: PathLike | None = None, uri: str | None = None, **kwargs: Any
 ) -> reconnect:
     """Open connections over a Unix socket one after the other; see unix_connect, reconnect."""
-    return reconnect(_unix_uri(uri, kwargs), unix=True, path=path, **kwargs)
-
-
-def _unix_uri(uri: str | None, options: dict[str, Any]) -> str:
-    if uri is not None:
-        return uri
-    return "wss://localhost/" if options.get("ssl") else "ws://localhost/"
+    return reconnect(unix_uri(uri, kwargs), unix=True, path=path, **kwargs)

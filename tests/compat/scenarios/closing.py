@@ -191,19 +191,26 @@ async def cancelled_close_goes_on(run: Run) -> None:
     run.note("state", (ws.state, ws.close_code))
 
 
-@scenario("state", flavors=ASYNCIO)
-async def send_while_closing(run: Run) -> None:
-    answer = asyncio.Event()
+def answers_when(told: asyncio.Event, *messages: str) -> Callable[[Session], Any]:
+    """Return a script that sends messages once a Close came, and answers it when told to."""
 
     async def script(session: Session) -> None:
         session.write(session.upgrade())
         await session.read()
-        await answer.wait()
-        session.close(1000)
+        for message in messages:
+            session.frame(TEXT, message)
+        await told.wait()
+        session.close(1000, "bye")
         session.end()
         await session.rest()
 
-    ws = await run.open(script)
+    return script
+
+
+@scenario("state", flavors=ASYNCIO)
+async def send_while_closing(run: Run) -> None:
+    answer = asyncio.Event()
+    ws = await run.open(answers_when(answer))
     run.note("state", ws.state)
     task = asyncio.create_task(ws.close())
     await asyncio.sleep(0.02)
@@ -219,17 +226,7 @@ async def send_while_closing(run: Run) -> None:
 async def every_method_while_closing(run: Run) -> None:
     """What is called between our Close and the peer's waits for the end; messages still come."""
     answer = asyncio.Event()
-
-    async def script(session: Session) -> None:
-        session.write(session.upgrade())
-        await session.read()
-        session.frame(TEXT, "on its way")
-        await answer.wait()
-        session.close(1000, "bye")
-        session.end()
-        await session.rest()
-
-    ws = await run.open(script)
+    ws = await run.open(answers_when(answer, "on its way"))
     closing = asyncio.create_task(ws.close(1000))
     await asyncio.sleep(0.02)
     await run.outcome("recv", ws.recv())
@@ -253,16 +250,7 @@ async def every_method_while_closing(run: Run) -> None:
 @scenario("recv", flavors=ASYNCIO)
 async def cancelled_while_closing(run: Run) -> None:
     answer = asyncio.Event()
-
-    async def script(session: Session) -> None:
-        session.write(session.upgrade())
-        await session.read()
-        await answer.wait()
-        session.close(1000)
-        session.end()
-        await session.rest()
-
-    ws = await run.open(script)
+    ws = await run.open(answers_when(answer))
     closing = asyncio.create_task(ws.close())
     receiving = asyncio.create_task(ws.recv())
     await asyncio.sleep(0.02)

@@ -10,11 +10,18 @@ from harness import ASYNCIO, SYNC, Run, Traced, scenario
 from peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Session, frame
 
 
-def sends(*frames: tuple[int, bytes, bool]) -> Callable[[Session], Any]:
-    """Return a script that sends these frames, then closes in order."""
+def sends(*frames: tuple[int, bytes, bool], told: bool = False) -> Callable[[Session], Any]:
+    """
+    Return a script that sends these frames, then closes in order.
+
+    told has it wait for a message first, as a program that streams asks first.
+
+    """
 
     async def script(session: Session) -> None:
         session.write(session.upgrade())
+        if told:
+            await session.read()
         for opcode, payload, fin in frames:
             session.frame(opcode, payload, fin)
         session.close(1000)
@@ -89,20 +96,6 @@ async def fragments_are_one_message(run: Run) -> None:
     await run.outcome("binary", ws.recv())
 
 
-def sends_when_told(*frames: tuple[int, bytes, bool]) -> Callable[[Session], Any]:
-    """Return a script that waits for a message, as a program that streams asks first."""
-
-    async def script(session: Session) -> None:
-        session.write(session.upgrade())
-        await session.read()
-        for opcode, payload, fin in frames:
-            session.frame(opcode, payload, fin)
-        session.close(1000)
-        await session.wait_end()
-
-    return script
-
-
 async def streamed(ws: Traced, **options: Any) -> list[Any]:
     return [part async for part in ws.recv_streaming(**options)]
 
@@ -118,12 +111,13 @@ async def streaming(ws: Traced, **options: Any) -> list[Any]:
 @scenario("recv_streaming")
 async def streaming_yields_fragments(run: Run) -> None:
     ws = await run.open(
-        sends_when_told(
+        sends(
             (TEXT, b"one", False),
             (CONTINUATION, b"two", True),
             (BINARY, b"\x01", False),
             (CONTINUATION, b"\x02", True),
             HELLO,
+            told=True,
         )
     )
     run.note("text", await streaming(ws))
@@ -150,7 +144,7 @@ async def streaming_decodes(run: Run) -> None:
     for opcode in (TEXT, BINARY):
         for decode in (False, True):
             frames = (opcode, b"h\xc3", False), (CONTINUATION, b"\xa9", True)
-            ws = await run.open(sends_when_told(*frames))
+            ws = await run.open(sends(*frames, told=True))
             found = await streaming(ws, decode=decode)
             run.note(f"{opcode}, {decode}", "".join(found) if decode else b"".join(found))
 

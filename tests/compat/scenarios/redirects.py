@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from harness import ASYNCIO, Run, plain_context, scenario, server_context
+from servers.fixtures import server_context
+
+from harness import ASYNCIO, Run, plain_context, scenario
 from peer import Session, echo
 
 

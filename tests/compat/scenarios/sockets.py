@@ -9,7 +9,9 @@ import socket
 import ssl
 from typing import Any
 
-from harness import ASYNCIO, SYNC, Run, plain_context, scenario, server_context
+from servers.fixtures import server_context
+
+from harness import ASYNCIO, SYNC, Run, plain_context, scenario
 from peer import Session
 
 
