@@ -122,74 +122,49 @@ func go_send_many(h C.uintptr_t, kind C.int32_t, flags C.uint32_t, messages *C.a
 	return queued(pending, err)
 }
 
-//export go_ping
-func go_ping(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
+// answer is the result of a call that is not made once a message.
+func answer(h C.uintptr_t, call func(*libws.Conn) error) (rc C.int32_t) {
 	defer guard(&rc)
 	_, c := connections.lookup(h)
 	if c == nil {
 		return C.AIOWS_ERR_HANDLE
 	}
-	return result(c.ws.Ping(hostBytes(data, n)))
+	return result(call(c.ws))
+}
+
+//export go_ping
+func go_ping(h C.uintptr_t, data unsafe.Pointer, n C.size_t) C.int32_t {
+	return answer(h, func(ws *libws.Conn) error { return ws.Ping(hostBytes(data, n)) })
 }
 
 //export go_pong
-func go_pong(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
-	defer guard(&rc)
-	_, c := connections.lookup(h)
-	if c == nil {
-		return C.AIOWS_ERR_HANDLE
-	}
-	return result(c.ws.Pong(hostBytes(data, n)))
+func go_pong(h C.uintptr_t, data unsafe.Pointer, n C.size_t) C.int32_t {
+	return answer(h, func(ws *libws.Conn) error { return ws.Pong(hostBytes(data, n)) })
 }
 
 //export go_close
-func go_close(h C.uintptr_t, code C.int32_t, reason *C.char) (rc C.int32_t) {
-	defer guard(&rc)
-	_, c := connections.lookup(h)
-	if c == nil {
-		return C.AIOWS_ERR_HANDLE
-	}
-	return result(c.ws.Close(int(code), C.GoString(reason)))
+func go_close(h C.uintptr_t, code C.int32_t, reason *C.char) C.int32_t {
+	return answer(h, func(ws *libws.Conn) error { return ws.Close(int(code), C.GoString(reason)) })
 }
 
 //export go_abort
-func go_abort(h C.uintptr_t) (rc C.int32_t) {
-	defer guard(&rc)
-	_, c := connections.lookup(h)
-	if c == nil {
-		return C.AIOWS_ERR_HANDLE
-	}
-	return result(c.ws.Abort())
+func go_abort(h C.uintptr_t) C.int32_t {
+	return answer(h, (*libws.Conn).Abort)
 }
 
 //export go_pause
-func go_pause(h C.uintptr_t) (rc C.int32_t) {
-	defer guard(&rc)
-	_, c := connections.lookup(h)
-	if c == nil {
-		return C.AIOWS_ERR_HANDLE
-	}
-	return result(c.ws.Pause())
+func go_pause(h C.uintptr_t) C.int32_t {
+	return answer(h, (*libws.Conn).Pause)
 }
 
 //export go_resume
-func go_resume(h C.uintptr_t) (rc C.int32_t) {
-	defer guard(&rc)
-	_, c := connections.lookup(h)
-	if c == nil {
-		return C.AIOWS_ERR_HANDLE
-	}
-	return result(c.ws.Resume())
+func go_resume(h C.uintptr_t) C.int32_t {
+	return answer(h, (*libws.Conn).Resume)
 }
 
 //export go_conn_stream
-func go_conn_stream(h C.uintptr_t, on C.int32_t) (rc C.int32_t) {
-	defer guard(&rc)
-	_, c := connections.lookup(h)
-	if c == nil {
-		return C.AIOWS_ERR_HANDLE
-	}
-	return result(c.ws.Stream(on == 1))
+func go_conn_stream(h C.uintptr_t, on C.int32_t) C.int32_t {
+	return answer(h, func(ws *libws.Conn) error { return ws.Stream(on == 1) })
 }
 
 //export go_buffered
@@ -231,13 +206,8 @@ func go_feed(h C.uintptr_t, data unsafe.Pointer, n C.size_t) (rc C.int32_t) {
 }
 
 //export go_feed_end
-func go_feed_end(h C.uintptr_t, errno C.int32_t, message *C.char) (rc C.int32_t) {
-	defer guard(&rc)
-	_, c := connections.lookup(h)
-	if c == nil {
-		return C.AIOWS_ERR_HANDLE
-	}
-	return result(c.ws.FeedEnd(syscall.Errno(errno), C.GoString(message)))
+func go_feed_end(h C.uintptr_t, errno C.int32_t, message *C.char) C.int32_t {
+	return answer(h, func(ws *libws.Conn) error { return ws.FeedEnd(syscall.Errno(errno), C.GoString(message)) })
 }
 
 //export go_drain
