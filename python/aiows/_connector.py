@@ -180,8 +180,6 @@ class Connector:
         self._logger = logger_for(logger, "aiows.client")
         if not self._event_loop:
             callback("on_open", on_open)
-            if on_message is not None:
-                raise TypeError("on_message needs an event loop; iterate over the connection")
         self._on_open = function("on_open", on_open)
         self._on_message = callback("on_message", on_message)
         self._on_close = callback("on_close", on_close)

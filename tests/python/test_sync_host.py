@@ -48,6 +48,23 @@ INTERRUPTED = {
         while True:
             ws.send(bytes(1 << 20))
     """,
+    "wait for callbacks": """
+        with connect(URI, on_message=print) as ws:
+            print("ready", flush=True)
+            ws.wait_closed()
+    """,
+    "callback": """
+        def compute(ws, message):
+            print("ready", flush=True)
+            while True:
+                pass
+        with connect(URI, on_message=compute) as ws:
+            ws.send("a")
+            try:
+                ws.wait_closed()
+            finally:
+                assert ws.state is State.OPEN
+    """,
     # Another thread receives, and does the work: this one waits for it.
     "wait beside a receiver": """
         ws = connect(URI)
@@ -78,6 +95,7 @@ INTERRUPTED = {
 }
 PREAMBLE = """
 import signal, sys, threading
+from aiows import State
 from aiows.exceptions import ConnectionClosed
 from aiows.sync import connect
 URI, RAW = sys.argv[1:]

@@ -28,6 +28,9 @@ bool blocking_usable(Blocking *self)
 // may_receive raises unless this thread may take messages.
 static bool may_receive(Blocking *self, int want)
 {
+	if (refuse_receiver(self)) {
+		return false;
+	}
 	if (self->receiving || (self->streaming && want == WANT_WHOLE)) {
 		raise_concurrent(self);
 		return false;
@@ -131,7 +134,7 @@ static PyObject *blocking_stream(PyObject *op, PyObject *unused UNUSED)
 		return NULL;
 	}
 	aiows_conn *handle = self->handle;
-	if (handle != NULL) {
+	if (handle != NULL && self->on_message == NULL) {
 		Py_BEGIN_ALLOW_THREADS lib.conn_stream(handle, 1);
 		Py_END_ALLOW_THREADS
 	}
@@ -163,21 +166,15 @@ PyDoc_STRVAR(abort_doc, "_abort($self, /)\n--\n\n"
 // --- waiting
 
 PyDoc_STRVAR(turn_doc, "_turn($self, timeout=None, /)\n--\n\n"
-                       "Wait for something to happen, in whichever thread. False when it did\n"
-                       "not within timeout seconds.");
+                       "Wait for something to happen, in whichever thread, and have on_message\n"
+                       "called. False when it did not within timeout seconds.");
 
-static PyObject *blocking_turn(PyObject *op, PyObject *args)
-{
-	Blocking *self = (Blocking *)op;
-	PyObject *timeout = NULL;
-	int64_t deadline;
-	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "|O:_turn", &timeout) ||
-	    deadline_from_object(timeout, &deadline) < 0) {
-		return NULL;
-	}
-	int result = self->status == AIOWS_CLOSED ? 1 : turn(self, deadline, false);
-	return result < 0 ? NULL : PyBool_FromLong(result);
-}
+PyDoc_STRVAR(await_end_doc,
+             "_await_end($self, timeout, others, /)\n--\n\n"
+             "Wait for the end, having on_message called until nothing is left for\n"
+             "it. others tells whether to wait for another thread that calls it.\n"
+             "False when the end did not come within timeout seconds; with 0 or less\n"
+             "on_message gets what has arrived.");
 
 PyDoc_STRVAR(glance_doc, "_glance($self, /)\n--\n\n"
                          "Take notice of what has arrived, without waiting.");
@@ -384,14 +381,28 @@ static PyObject *get_closed(PyObject *op, void *closure UNUSED)
 	return Py_NewRef(closed != NULL ? closed : Py_None);
 }
 
-static PyObject *get_queued(PyObject *op, void *closure UNUSED)
+size_t blocking_queued(Blocking *self)
 {
-	Blocking *self = (Blocking *)op;
 	size_t n = self->count;
 	for (size_t i = self->next_event; i < self->n_events; i++) {
 		n += self->events[i].type == AIOWS_EV_MESSAGE;
 	}
-	return PyLong_FromSize_t(n);
+	return n;
+}
+
+void blocking_drop(Blocking *self)
+{
+	for (; self->count > 0; self->count--) {
+		Py_XDECREF(self->ring[self->head].object);
+		self->head = (self->head + 1) & self->ring_mask;
+	}
+	PyMem_Free(self->ring);
+	self->ring = NULL;
+}
+
+static PyObject *get_queued(PyObject *op, void *closure UNUSED)
+{
+	return PyLong_FromSize_t(blocking_queued((Blocking *)op));
 }
 
 static PyObject *get_buffered(PyObject *op, void *closure UNUSED)
@@ -421,6 +432,11 @@ static PyObject *get_paused(PyObject *op, void *closure UNUSED)
 static PyObject *get_streaming(PyObject *op, void *closure UNUSED)
 {
 	return PyBool_FromLong(((Blocking *)op)->streaming);
+}
+
+static PyObject *get_muted(PyObject *op, void *closure UNUSED)
+{
+	return PyBool_FromLong(((Blocking *)op)->muted);
 }
 
 static PyObject *get_carried(PyObject *op, void *closure UNUSED)
@@ -470,13 +486,13 @@ static PyObject *hook_send_parts(PyObject *op UNUSED, PyObject *args)
 
 static int blocking_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-	static char *keywords[] = { "max_queue", "wait", NULL };
+	static char *keywords[] = { "max_queue", "wait", "on_message", NULL };
 	Blocking *self = (Blocking *)op;
-	PyObject *high = NULL, *low = NULL, *wait = Py_None;
+	PyObject *high = NULL, *low = NULL, *wait = Py_None, *on_message = Py_None;
 	State *state = state_of_base(Py_TYPE(op));
 	if (state == NULL ||
-	    !PyArg_ParseTupleAndKeywords(args, kwargs, "|$(OO)O:BlockingConnection", keywords,
-	                                 &high, &low, &wait)) {
+	    !PyArg_ParseTupleAndKeywords(args, kwargs, "|$(OO)OO:BlockingConnection", keywords,
+	                                 &high, &low, &wait, &on_message)) {
 		return -1;
 	}
 	if (self->state != NULL) {
@@ -500,6 +516,7 @@ static int blocking_init(PyObject *op, PyObject *args, PyObject *kwargs)
 		return -1;
 	}
 	self->wait = wait != Py_None ? Py_NewRef(wait) : NULL;
+	self->on_message = on_message != Py_None ? Py_NewRef(on_message) : NULL;
 	self->state = state;
 	return 0;
 }
@@ -509,6 +526,7 @@ static int blocking_traverse(PyObject *op, visitproc visit, void *arg)
 	Blocking *self = (Blocking *)op;
 	Py_VISIT(Py_TYPE(op));
 	Py_VISIT(self->wait);
+	Py_VISIT(self->on_message);
 	Py_VISIT(self->followers);
 	Py_VISIT(self->parts);
 	Py_VISIT(self->closed);
@@ -526,6 +544,7 @@ static int blocking_clear(PyObject *op)
 	Blocking *self = (Blocking *)op;
 	carry_drop(self); // as a whole, should anything use it yet
 	Py_CLEAR(self->wait);
+	Py_CLEAR(self->on_message);
 	Py_CLEAR(self->followers);
 	Py_CLEAR(self->parts);
 	Py_CLEAR(self->closed);
@@ -547,12 +566,7 @@ static void blocking_dealloc(PyObject *op)
 		lib.loop_free(self->loop); // aborts; inside a collection the GIL stays
 	}
 	blocking_clear(op);
-	while (self->count > 0) {
-		self->count--;
-		Py_XDECREF(self->ring[self->head].object);
-		self->head = (self->head + 1) & self->ring_mask;
-	}
-	PyMem_Free(self->ring);
+	blocking_drop(self);
 	PyMem_Free(self->events);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
 	Py_DECREF(type);
@@ -586,11 +600,14 @@ static PyMethodDef blocking_methods[] = {
 	{ "_close", blocking_close, METH_VARARGS, close_doc },
 	{ "_abort", blocking_abort, METH_NOARGS, abort_doc },
 	{ "_turn", blocking_turn, METH_VARARGS, turn_doc },
+	{ "_await_end", blocking_await_end, METH_VARARGS, await_end_doc },
 	{ "_glance", blocking_glance, METH_NOARGS, glance_doc },
 	{ "_on_log", hook_nothing, METH_VARARGS,
 	  HOOK_DOC("_on_log", ", line, dropped") "A line of log_frames." },
 	{ "_on_pong", hook_nothing, METH_O, HOOK_DOC("_on_pong", ", data") "A Pong came." },
 	{ "_on_closed", hook_nothing, METH_NOARGS, HOOK_DOC("_on_closed", "") "It ended." },
+	{ "_on_finished", hook_nothing, METH_NOARGS,
+	  HOOK_DOC("_on_finished", "") "It ended, and on_message gets no more." },
 	{ "_closed_exception", hook_closed_exception, METH_NOARGS,
 	  HOOK_DOC("_closed_exception", "") "A fresh exception for a closed connection." },
 	{ "_concurrency_error", hook_concurrency_error, METH_NOARGS,
@@ -612,6 +629,7 @@ static PyGetSetDef blocking_getset[] = {
 	{ "_closed", get_closed, NULL, "(code, reason, sent, flags) after the end, else None.",
 	  NULL },
 	{ "_streaming", get_streaming, NULL, "Whether _recv_part is inside a message.", NULL },
+	{ "_muted", get_muted, NULL, "Whether on_message failed.", NULL },
 	{ "_is_carried", get_carried, NULL, "Whether _carry gave it a socket.", NULL },
 	{ "_inherited", get_inherited, NULL, "Whether this process is a forked child.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
@@ -623,12 +641,13 @@ static PyMemberDef blocking_members[] = {
 };
 
 PyDoc_STRVAR(blocking_doc,
-             "BlockingConnection(*, max_queue=(16, 4), wait=None)\n--\n\n"
+             "BlockingConnection(*, max_queue=(16, 4), wait=None, on_message=None)\n--\n\n"
              "One WebSocket connection for threads, without an event loop.\n\n"
              "max_queue: above the first mark of queued messages the peer is held back, at or\n"
              "below the second no more; None is no bound. wait(fd, seconds), when given, waits\n"
              "for fd to turn readable in place of the library; after _carry it is called with\n"
-             "(fd, seconds, socket, reading, writing).");
+             "(fd, seconds, socket, reading, writing). on_message(connection, message), when\n"
+             "given, is called for each message by whoever waits, and recv is refused.");
 
 static PyType_Slot blocking_slots[] = {
 	{ Py_tp_doc, (void *)blocking_doc },   { Py_tp_new, PyType_GenericNew },

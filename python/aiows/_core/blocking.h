@@ -58,16 +58,22 @@ typedef struct Blocking {
 	aiows_loop *loop; // NULL before connect and after the end
 	aiows_conn *handle;
 	PyObject *wait; // or NULL: waits in place of aiows_poll, called with fd and seconds
+	PyObject *on_message; // or NULL: gets messages in place of recv
 	PyObject *followers; // list of locks, or NULL
 	aiows_event *events; // BATCH of them; the receiver takes its messages from here
 	size_t n_events;
 	size_t next_event;
 	int64_t polled_at;
 	uint64_t turns; // that drivers have done
+	uint64_t deliverer; // the thread that is delivering
 	uint8_t status; // AIOWS_CONNECTING to AIOWS_CLOSED, as far as dispatched
 	bool opened;
 	bool driving;
 	bool receiving; // a thread is inside recv
+	bool delivering; // a thread takes messages for on_message
+	bool calling; // and is in it, or about to be
+	bool muted; // on_message failed: the rest is dropped
+	bool finish_owed; // CLOSED was dispatched before the last message was delivered
 	bool paused;
 	bool writable_owed;
 	bool parted; // the newest MESSAGE that was looked at is a part that others follow
@@ -96,11 +102,16 @@ typedef struct Blocking {
 // --- blocking.c
 bool blocking_made(Blocking *self); // RuntimeError before __init__
 bool blocking_usable(Blocking *self); // nor in a forked child
+size_t blocking_queued(Blocking *self);
+void blocking_drop(Blocking *self); // what is queued
 
 // --- waiting.c
 PyObject *take(Blocking *self, int want, int decode, bool *failed);
 PyObject *receive(Blocking *self, int64_t deadline, int want, int decode);
 int turn(Blocking *self, int64_t deadline, bool receiving);
+int follow(Blocking *self, int64_t deadline);
+void wake_followers(Blocking *self);
+int call_hook(Blocking *self, PyObject *name, PyObject *argument);
 int glance(Blocking *self);
 int driven(Blocking *self, int result); // ends driving, and returns result
 void end_loop(Blocking *self);
@@ -120,7 +131,15 @@ void carry_drop(Blocking *self);
 int carry_traverse(Blocking *self, visitproc visit, void *arg);
 PyObject *blocking_carry(PyObject *op, PyObject *args);
 
+// --- callback.c
+int attend(Blocking *self, int64_t deadline); // turn, by a thread that does not receive
+bool refuse_receiver(Blocking *self); // raises where messages go to on_message
+int tell_end(Blocking *self);
+PyObject *blocking_turn(PyObject *op, PyObject *args);
+PyObject *blocking_await_end(PyObject *op, PyObject *args);
+
 // --- blocking_send.c
+int32_t start_close(Blocking *self, int close_code, const char *reason);
 PyObject *blocking_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *blocking_send_fragment(PyObject *op, PyObject *args);
 PyObject *blocking_ping(PyObject *op, PyObject *data);

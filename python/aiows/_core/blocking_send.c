@@ -36,7 +36,7 @@ int keywords_from(PyObject *const *args, Py_ssize_t n, PyObject *names,
 static int await_closed(Blocking *self)
 {
 	while (self->status != AIOWS_CLOSED && !self->paused) {
-		if (turn(self, NO_DEADLINE, false) < 0) {
+		if (attend(self, NO_DEADLINE) < 0) {
 			return -1;
 		}
 	}
@@ -55,7 +55,7 @@ static PyObject *sent(Blocking *self, int32_t code, uint64_t epoch)
 			self->writable_owed = true;
 		}
 		while (self->writable_epoch == epoch && self->status != AIOWS_CLOSED) {
-			if (turn(self, NO_DEADLINE, false) < 0) {
+			if (attend(self, NO_DEADLINE) < 0) {
 				return NULL;
 			}
 		}
@@ -163,17 +163,13 @@ PyObject *blocking_pong(PyObject *op, PyObject *data)
 	return control((Blocking *)op, data, lib.pong);
 }
 
-PyObject *blocking_close(PyObject *op, PyObject *args)
+// start_close begins the close handshake, which nothing holds back: 0, SEND_RAISED, or
+// what the library refused it with.
+int32_t start_close(Blocking *self, int close_code, const char *reason)
 {
-	Blocking *self = (Blocking *)op;
-	int close_code;
-	const char *reason;
-	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "is:_close", &close_code, &reason)) {
-		return NULL;
-	}
 	aiows_conn *handle = self->handle;
 	if (handle == NULL) {
-		Py_RETURN_NONE;
+		return 0;
 	}
 	if (self->paused && self->status == AIOWS_OPEN) {
 		self->paused = false;
@@ -183,13 +179,25 @@ PyObject *blocking_close(PyObject *op, PyObject *args)
 	Py_BEGIN_ALLOW_THREADS code = lib.close(handle, close_code, reason);
 	Py_END_ALLOW_THREADS if (code < 0 && code != AIOWS_ERR_CLOSED && code != AIOWS_ERR_HANDLE)
 	{
-		return sent(self, code, 0);
+		return code;
 	}
 	if (self->status == AIOWS_OPEN) {
 		self->status = AIOWS_CLOSING;
 	}
-	if (carry_push(self) < 0) {
+	return carry_push(self) < 0 ? SEND_RAISED : 0;
+}
+
+PyObject *blocking_close(PyObject *op, PyObject *args)
+{
+	Blocking *self = (Blocking *)op;
+	int close_code;
+	const char *reason;
+	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "is:_close", &close_code, &reason)) {
 		return NULL;
+	}
+	int32_t code = start_close(self, close_code, reason);
+	if (code < 0) {
+		return code == SEND_RAISED ? NULL : sent(self, code, 0);
 	}
 	Py_RETURN_NONE;
 }

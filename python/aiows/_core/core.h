@@ -64,6 +64,7 @@ static inline PyObject *call_one(PyObject *function, PyObject *argument)
 	X(_on_input)                                                                               \
 	X(_on_closing)                                                                             \
 	X(_on_closed)                                                                              \
+	X(_on_finished)                                                                            \
 	X(_closed_exception)                                                                       \
 	X(_concurrency_error)                                                                      \
 	X(_send_parts)                                                                             \

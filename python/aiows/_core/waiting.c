@@ -126,7 +126,7 @@ static int hook_done(Blocking *self, PyObject *result)
 	return 0;
 }
 
-static int call_hook(Blocking *self, PyObject *name, PyObject *argument)
+int call_hook(Blocking *self, PyObject *name, PyObject *argument)
 {
 	return hook_done(self, PyObject_CallMethodObjArgs((PyObject *)self, name, argument, NULL));
 }
@@ -165,7 +165,7 @@ static int dispatch_end(Blocking *self, const aiows_event *event)
 	if (event->type == AIOWS_EV_CLOSED || !follow_redirect(self)) {
 		end_loop(self);
 	}
-	if (event->type == AIOWS_EV_CLOSED && call_hook(self, state->s__on_closed, NULL) < 0) {
+	if (event->type == AIOWS_EV_CLOSED && tell_end(self) < 0) {
 		Py_XDECREF(type); // the newer one is told
 		Py_XDECREF(value);
 		Py_XDECREF(traceback);
@@ -191,7 +191,7 @@ static int dispatch_event(Blocking *self, const aiows_event *event)
 {
 	switch (event->type) {
 	case AIOWS_EV_MESSAGE:
-		return queue_add(self, event);
+		return self->muted ? 0 : queue_add(self, event);
 	case AIOWS_EV_OPEN:
 		self->opened = true;
 		if (self->status == AIOWS_CONNECTING) {
@@ -383,7 +383,7 @@ static int drive(Blocking *self, int64_t deadline, bool receiving)
 
 // follow waits for a turn of the thread that drives. The lock is of Python's, so that
 // a signal ends the wait, and so that it is what a program made of locks.
-static int follow(Blocking *self, int64_t deadline)
+int follow(Blocking *self, int64_t deadline)
 {
 	if (deadline != NO_DEADLINE && now_ns() >= deadline) {
 		return 0;
@@ -430,7 +430,7 @@ out:
 	return result;
 }
 
-static void wake_followers(Blocking *self)
+void wake_followers(Blocking *self)
 {
 	PyObject *followers = self->followers;
 	if (followers == NULL) {

@@ -167,10 +167,7 @@ def connect_attached(connector: reconnect, uri: str) -> ClientConnection:
             proxy=connector._proxy.url(uri) if proxied else None,
         )
     try:
-        connection = connector._connection_class(
-            connector._options, connector._logger, on_close=connector._on_close
-        )
-        connection._uri, connection._target = uri, connector._target
+        connection = connector._new_connection(uri)
         milliseconds = options["open_timeout_ms"]
         limit = Limit(milliseconds / 1000 if milliseconds else None)
         try:

@@ -72,12 +72,6 @@ class ClientConnection(Connection):
         return path_address(text) if self._target.is_unix else super()._address(text)
 
 
-def _signature() -> inspect.Signature:
-    signature = inspect.signature(Connector)
-    parameters = [one for one in signature.parameters.values() if one.name != "on_message"]
-    return signature.replace(parameters=parameters)
-
-
 class reconnect(Connector):
     """
     Open connections one after the other: ``for ws in reconnect(uri)``.
@@ -88,8 +82,17 @@ class reconnect(Connector):
     and opens the next at once. Leaving by break or an exception closes with 1011.
 
     Arguments are checked at once, before anything is opened, and are those of
-    aiows.connect, without on_message, which needs an event loop. on_open and on_close
-    are plain functions; on_close is called by whichever thread notices the end.
+    aiows.connect. on_open, on_message and on_close are plain functions; on_close is
+    called by whichever thread notices the end.
+
+    on_message is called by whichever thread waits: in wait_closed, for which it is
+    made, in close, for a Pong, or in a send that has to wait; never in two at once, and
+    in the context of the opening. It may call any method of the connection, but those
+    that receive raise RuntimeError, as messages are not queued for them. An exception
+    in it closes with 1011, and is raised by the call that it ran in; close and
+    wait_closed wait for the end first. KeyboardInterrupt and others that are no
+    Exception are only raised: the next message is for the next call that waits.
+    on_close is called after the last message.
 
     Where ssl is a plain ssl.SSLContext, Python's own TLS uses it, and the thread that
     waits carries the bytes. While none waits nothing is read or written but by send,
@@ -98,7 +101,6 @@ class reconnect(Connector):
 
     """
 
-    __signature__ = _signature()
     # What is made, for subclasses.
     _connection_class: type[ClientConnection] = ClientConnection
     _event_loop = False
@@ -173,6 +175,13 @@ class reconnect(Connector):
                 raise
         return connection
 
+    def _new_connection(self, uri: str) -> ClientConnection:
+        connection = self._connection_class(
+            self._options, self._logger, on_message=self._on_message, on_close=self._on_close
+        )
+        connection._uri, connection._target = uri, self._target
+        return connection
+
     def _check_plain(self) -> None:
         from ._attached import refuse_proxy
 
@@ -193,10 +202,7 @@ class reconnect(Connector):
         with self._target.taken() as taken:
             options = self._core_options(uri) | taken
             tls = self._tls()
-            connection = self._connection_class(
-                self._options, self._logger, on_close=self._on_close
-            )
-            connection._uri, connection._target = uri, self._target
+            connection = self._new_connection(uri)
             try:
                 connection._open(uri, tls=tls, **options)
             except _core.Error as error:
@@ -213,9 +219,9 @@ def _opening(make: Callable[_P, reconnect]) -> Callable[_P, ClientConnection]:
         Open a connection: ``with connect(uri) as ws`` or ``ws = connect(uri)``.
 
         Arguments are checked at once, before anything is opened, and are those of
-        aiows.connect, without on_message, which needs an event loop; on_open and
-        on_close are plain functions. reconnect has them, too, and opens connections
-        one after the other.
+        aiows.connect; on_open, on_message and on_close are plain functions, of which
+        reconnect says more. It has the same arguments, and opens connections one after
+        the other.
 
         Besides, it takes websockets' legacy: False returns a reconnect object, True and
         None, the default, make no difference.

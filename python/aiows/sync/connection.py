@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import itertools
 import json
 import os
@@ -41,7 +43,7 @@ class Pong(threading.Event):
     What ping returns: an event that is set when the Pong comes.
 
     Waiting for it takes part in receiving, so it needs no other thread that
-    receives. Messages that arrive meanwhile are queued.
+    receives. Messages that arrive meanwhile are queued, or go to on_message.
 
     """
 
@@ -68,6 +70,7 @@ class Pong(threading.Event):
 
         Raises:
             RuntimeError: The connection was opened before this process was forked.
+            Exception: Of on_message, which closes the connection.
 
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -114,7 +117,7 @@ class Connection(Description, _core.BlockingConnection):
     with 1011.
 
     Attributes:
-        queued: Messages that have been read and wait for recv.
+        queued: Messages that have been read and wait for recv, or for on_message.
         buffered: Bytes that wait to be sent.
         received_at: When the last message was read from the socket, in
             nanoseconds of time.monotonic_ns.
@@ -127,9 +130,15 @@ class Connection(Description, _core.BlockingConnection):
         options: ConnectionOptions,
         logger: LoggerLike,
         *,
+        on_message: Callable[[Any, Any], object] | None = None,
         on_close: Callable[[Any], object] | None = None,
     ) -> None:
-        super().__init__(max_queue=options.max_queue, wait=cooperative_wait())
+        if on_message is not None:
+            run: Callable[..., object] = contextvars.copy_context().run
+            on_message = functools.partial(run, on_message)
+        super().__init__(
+            max_queue=options.max_queue, wait=cooperative_wait(), on_message=on_message
+        )
         self._max_size = options.max_size
         self._base_logger = logger
         self._on_close = on_close
@@ -342,7 +351,8 @@ class Connection(Description, _core.BlockingConnection):
         the other side does not answer, or floods. An interrupt ends the waiting,
         not the closing. Closing again only waits.
         What arrives until the end can be received, also later: 2 MiB beyond
-        max_queue, then the rest is dropped.
+        max_queue, then the rest is dropped. It goes to on_message instead, if there is
+        one; close does not wait for another thread that is inside it.
 
         Args:
             code: 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999.
@@ -350,31 +360,46 @@ class Connection(Description, _core.BlockingConnection):
 
         Raises:
             ProtocolError: A code or reason that may not be sent.
+            Exception: Of on_message, after the end.
 
         """
         check_close(code, reason)
         self._close(code, reason)
-        self.wait_closed()
+        self._wait_for_end(None, others=False)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """
         Wait for the end of the connection, whoever closes it.
 
-        Messages that arrive meanwhile are queued, up to max_queue.
+        Messages that arrive meanwhile are queued, up to max_queue; or on_message is
+        called for each, also for those that are left at the end. When another thread is
+        doing that, this one waits until it has done so, unless it is inside on_message
+        itself.
 
         Args:
-            timeout: Seconds, None for no limit.
+            timeout: Seconds, None for no limit. With 0 or less on_message gets what has
+                arrived, so that a loop of the program's own may call this.
 
         Returns:
-            Whether the connection is closed.
+            Whether the connection is closed, and on_message has had the last message.
+
+        Raises:
+            Exception: Of on_message, which closes with 1011; after the end, or the
+                timeout.
 
         """
+        return self._wait_for_end(timeout, others=True)
+
+    def _wait_for_end(self, timeout: float | None, *, others: bool) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self._closed is None:
-            left = None if deadline is None else deadline - time.monotonic()
-            if not self._turn(left):
-                break
-        return self._closed is not None
+        try:
+            return self._await_end(timeout, others)
+        except Exception:
+            if self._muted:
+                # Of on_message. The connection is closing, and is not left half closed.
+                left = None if deadline is None else deadline - time.monotonic()
+                self._await_end(left, others)
+            raise
 
     # For this package
 
@@ -463,6 +488,8 @@ class Connection(Description, _core.BlockingConnection):
                 pong.set()
         if self._base_logger.isEnabledFor(10):  # logging.DEBUG
             self.logger.debug("= connection is CLOSED: %s", self._closed_exception())
+
+    def _on_finished(self) -> None:
         if self._on_close is not None:
             # Let go of, as it often refers back to the connection.
             on_close, self._on_close = self._on_close, None
