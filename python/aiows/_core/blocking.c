@@ -71,11 +71,8 @@ static PyObject *blocking_recv(PyObject *op, PyObject *const *args, Py_ssize_t n
 	}
 	if (n != 0 || names != NULL) {
 		if (keywords_from(args, n, names, keywords, values) < 0 ||
-		    deadline_from_object(values[0], &deadline) < 0) {
-			return NULL;
-		}
-		if (values[1] != NULL && values[1] != Py_None &&
-		    (decode = PyObject_IsTrue(values[1])) < 0) {
+		    deadline_from_object(values[0], &deadline) < 0 ||
+		    decode_from_object(values[1], &decode) < 0) {
 			return NULL;
 		}
 	}
@@ -102,11 +99,11 @@ PyDoc_STRVAR(take_doc, "_take($self, decode=None, /)\n--\n\n"
 static PyObject *blocking_take(PyObject *op, PyObject *args)
 {
 	Blocking *self = (Blocking *)op;
-	PyObject *choice = Py_None;
-	int decode = -1;
+	PyObject *choice = NULL;
+	int decode;
 	bool failed = false;
 	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "|O:_take", &choice) ||
-	    (choice != Py_None && (decode = PyObject_IsTrue(choice)) < 0)) {
+	    decode_from_object(choice, &decode) < 0) {
 		return NULL;
 	}
 	if (!may_receive(self, WANT_WHOLE)) {
@@ -451,11 +448,6 @@ static PyObject *get_inherited(PyObject *op, void *closure UNUSED)
 
 // --- what subclasses replace
 
-static PyObject *hook_nothing(PyObject *op UNUSED, PyObject *unused UNUSED)
-{
-	Py_RETURN_NONE;
-}
-
 static PyObject *hook_closed_exception(PyObject *op, PyObject *unused UNUSED)
 {
 	Blocking *self = (Blocking *)op;
@@ -466,20 +458,6 @@ static PyObject *hook_concurrency_error(PyObject *op UNUSED, PyObject *unused UN
 {
 	return PyObject_CallFunction(PyExc_RuntimeError, "s",
 	                             "another thread is already waiting for a message");
-}
-
-static PyObject *hook_map_error(PyObject *op UNUSED, PyObject *error)
-{
-	return Py_NewRef(error);
-}
-
-static PyObject *hook_send_parts(PyObject *op UNUSED, PyObject *args)
-{
-	PyObject *message, *text;
-	if (PyArg_ParseTuple(args, "OO:_send_parts", &message, &text)) {
-		message_kind(message, text); // TypeError
-	}
-	return NULL;
 }
 
 // --- life
@@ -571,8 +549,6 @@ static void blocking_dealloc(PyObject *op)
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
 	Py_DECREF(type);
 }
-
-#define HOOK_DOC(name, arguments) name "($self" arguments ", /)\n--\n\n"
 
 static PyMethodDef blocking_methods[] = {
 	{ "_open", (PyCFunction)(void (*)(void))blocking_open, METH_VARARGS | METH_KEYWORDS,

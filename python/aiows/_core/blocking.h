@@ -146,7 +146,5 @@ PyObject *blocking_ping(PyObject *op, PyObject *data);
 PyObject *blocking_pong(PyObject *op, PyObject *data);
 PyObject *blocking_close(PyObject *op, PyObject *args);
 PyObject *blocking_abort(PyObject *op, PyObject *unused);
-int keywords_from(PyObject *const *args, Py_ssize_t n, PyObject *names,
-                  const char *const keywords[2], PyObject *values[2]);
 
 #endif

@@ -4,32 +4,6 @@
 // A send looks for the peer's Close first when nobody did for this long.
 enum { STALE_NS = 5 * 1000 * 1000 };
 
-// keywords_from reads up to two optional arguments.
-int keywords_from(PyObject *const *args, Py_ssize_t n, PyObject *names,
-                  const char *const keywords[2], PyObject *values[2])
-{
-	Py_ssize_t n_names = names != NULL ? PyTuple_Size(names) : 0;
-	if (n > 2) {
-		PyErr_Format(PyExc_TypeError, "expected at most 2 arguments, got %zd", n);
-		return -1;
-	}
-	for (Py_ssize_t i = 0; i < n; i++) {
-		values[i] = args[i];
-	}
-	for (Py_ssize_t i = 0; i < n_names; i++) {
-		PyObject *name = PyTuple_GetItem(names, i);
-		int place = PyUnicode_CompareWithASCIIString(name, keywords[0]) == 0   ? 0
-		            : PyUnicode_CompareWithASCIIString(name, keywords[1]) == 0 ? 1
-		                                                                       : -1;
-		if (place < 0 || values[place] != NULL) {
-			PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
-			return -1;
-		}
-		values[place] = args[n + i];
-	}
-	return 0;
-}
-
 // --- sending
 
 // await_closed waits for the end, unless that waits for messages to be received.
@@ -83,15 +57,9 @@ static PyObject *sent(Blocking *self, int32_t code, uint64_t epoch)
 
 PyObject *blocking_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-	static const char *const keywords[2] = { "message", "text" };
 	Blocking *self = (Blocking *)op;
-	PyObject *values[2] = { NULL, NULL };
-	if (!blocking_usable(self) || keywords_from(args, n, names, keywords, values) < 0) {
-		return NULL;
-	}
-	PyObject *message = values[0], *text = values[1] != NULL ? values[1] : Py_None;
-	if (message == NULL) {
-		PyErr_SetString(PyExc_TypeError, "missing argument: 'message'");
+	PyObject *message, *text;
+	if (!blocking_usable(self) || message_from(args, n, names, &message, &text) < 0) {
 		return NULL;
 	}
 	if (!PyUnicode_Check(message) && !PyBytes_Check(message) &&
@@ -117,40 +85,22 @@ PyObject *blocking_send_fragment(PyObject *op, PyObject *args)
 	Blocking *self = (Blocking *)op;
 	int kind, fin;
 	PyObject *data;
-	Payload payload;
 	if (!blocking_usable(self) ||
-	    !PyArg_ParseTuple(args, "ipO:_send_fragment", &kind, &fin, &data) ||
-	    message_kind(data, Py_None) < 0 || payload_open(&payload, data) < 0) {
+	    !PyArg_ParseTuple(args, "ipO:_send_fragment", &kind, &fin, &data)) {
 		return NULL;
 	}
 	uint64_t epoch = self->writable_epoch;
-	aiows_conn *handle = self->handle;
-	int32_t code = AIOWS_ERR_CLOSED;
-	if (handle != NULL) {
-		Py_BEGIN_ALLOW_THREADS code = lib.send_fragment(handle, kind, AIOWS_FORCE, fin,
-		                                                payload.data, (size_t)payload.len);
-		Py_END_ALLOW_THREADS
-	}
-	payload_close(&payload);
-	return sent(self, code, epoch);
+	int code = send_fragment(self->handle, AIOWS_ERR_CLOSED, kind, fin, data);
+	return code == SEND_RAISED ? NULL : sent(self, code, epoch);
 }
 
-static PyObject *control(Blocking *self, PyObject *data,
-                         int32_t (*function)(aiows_conn *conn, const void *data, size_t len))
+static PyObject *control(Blocking *self, PyObject *data, __typeof__(lib.ping) function)
 {
-	Payload payload;
-	if (!blocking_usable(self) || glance(self) < 0 || message_kind(data, Py_None) < 0 ||
-	    payload_open(&payload, data) < 0) {
+	if (!blocking_usable(self) || glance(self) < 0) {
 		return NULL;
 	}
-	aiows_conn *handle = self->handle;
-	int32_t code = AIOWS_ERR_CLOSED;
-	if (handle != NULL) {
-		Py_BEGIN_ALLOW_THREADS code = function(handle, payload.data, (size_t)payload.len);
-		Py_END_ALLOW_THREADS
-	}
-	payload_close(&payload);
-	return sent(self, code, self->writable_epoch);
+	int code = send_control(self->handle, AIOWS_ERR_CLOSED, function, data);
+	return code == SEND_RAISED ? NULL : sent(self, code, self->writable_epoch);
 }
 
 PyObject *blocking_ping(PyObject *op, PyObject *data)

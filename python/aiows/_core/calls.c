@@ -1,52 +1,26 @@
 // calls.c: what a program has a connection receive, send and end.
 #include "connection.h"
 
-// --- arguments
-
-// two_arguments reads (first, second=None) given by position or name.
-static int two_arguments(PyObject *const *args, Py_ssize_t n, PyObject *names, const char *first,
-                         const char *second, PyObject **out_first, PyObject **out_second)
-{
-	PyObject *values[2] = { NULL, NULL };
-	Py_ssize_t n_names = names != NULL ? PyTuple_Size(names) : 0;
-	Py_ssize_t offset = first != NULL ? 0 : 1;
-	if (n + offset > 2) {
-		PyErr_Format(PyExc_TypeError, "expected at most %zd arguments, got %zd", 2 - offset,
-		             n);
-		return -1;
-	}
-	for (Py_ssize_t i = 0; i < n; i++) {
-		values[i + offset] = args[i];
-	}
-	for (Py_ssize_t i = 0; i < n_names; i++) {
-		PyObject *name = PyTuple_GetItem(names, i);
-		int place = first != NULL && PyUnicode_CompareWithASCIIString(name, first) == 0 ? 0
-		            : PyUnicode_CompareWithASCIIString(name, second) == 0 ? 1
-		                                                                  : -1;
-		if (place < 0 || values[place] != NULL) {
-			PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R", name);
-			return -1;
-		}
-		values[place] = args[n + i];
-	}
-	if (first != NULL && values[0] == NULL) {
-		PyErr_Format(PyExc_TypeError, "missing argument: '%s'", first);
-		return -1;
-	}
-	*out_first = values[0];
-	*out_second = values[1] != NULL ? values[1] : Py_None;
-	return 0;
-}
-
 // raise_sending raises what a plain call that sends answers with.
-static PyObject *raise_sending(Connection *self, int32_t code)
+static PyObject *raise_sending(Connection *self, int code)
 {
+	if (code == SEND_RAISED) {
+		return NULL;
+	}
 	if (code == AIOWS_ERR_CLOSED) {
 		raise_closed(self);
 	} else {
 		raise_conn_error(self, code);
 	}
 	return NULL;
+}
+
+// open_handle is NULL, with the error that tells why in *without, where nothing can be sent.
+static aiows_conn *open_handle(Connection *self, int32_t *without)
+{
+	bool closed = self->status == AIOWS_CLOSED;
+	*without = closed ? AIOWS_ERR_CLOSED : AIOWS_ERR_STATE;
+	return closed ? NULL : self->handle;
 }
 
 // --- receiving and sending
@@ -59,11 +33,10 @@ PyObject *connection_recv(PyObject *op, PyObject *const *args, Py_ssize_t n, PyO
 		return NULL;
 	}
 	if (n != 0 || names != NULL) {
-		PyObject *unused, *value;
-		if (two_arguments(args, n, names, NULL, "decode", &unused, &value) < 0) {
-			return NULL;
-		}
-		if (value != Py_None && (decode = PyObject_IsTrue(value)) < 0) {
+		static const char *const keywords[2] = { "decode", NULL };
+		PyObject *value = NULL;
+		if (keywords_from(args, n, names, keywords, &value) < 0 ||
+		    decode_from_object(value, &decode) < 0) {
 			return NULL;
 		}
 	}
@@ -76,13 +49,14 @@ PyObject *connection_recv(PyObject *op, PyObject *const *args, Py_ssize_t n, PyO
 
 PyObject *connection_recv_many(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
+	static const char *const keywords[2] = { "max", NULL };
 	Connection *self = (Connection *)op;
-	PyObject *unused, *value = Py_None;
-	if (!was_made(self) || two_arguments(args, n, names, NULL, "max", &unused, &value) < 0) {
+	PyObject *value = NULL;
+	if (!was_made(self) || keywords_from(args, n, names, keywords, &value) < 0) {
 		return NULL;
 	}
 	uint32_t most = UINT32_MAX;
-	if (value != Py_None) {
+	if (value != NULL && value != Py_None) {
 		int overflow = 0;
 		if (!PyLong_Check(value) || PyBool_Check(value)) {
 			PyErr_Format(PyExc_TypeError, "max must be int, got %.200R", value);
@@ -136,8 +110,7 @@ PyObject *connection_send(PyObject *op, PyObject *const *args, Py_ssize_t n, PyO
 {
 	Connection *self = (Connection *)op;
 	PyObject *message, *text;
-	if (!was_made(self) ||
-	    two_arguments(args, n, names, "message", "text", &message, &text) < 0) {
+	if (!was_made(self) || message_from(args, n, names, &message, &text) < 0) {
 		return NULL;
 	}
 	if (!PyUnicode_Check(message) && !PyBytes_Check(message) &&
@@ -161,8 +134,7 @@ PyObject *connection_send_nowait(PyObject *op, PyObject *const *args, Py_ssize_t
 {
 	Connection *self = (Connection *)op;
 	PyObject *message, *text;
-	if (!was_made(self) ||
-	    two_arguments(args, n, names, "message", "text", &message, &text) < 0) {
+	if (!was_made(self) || message_from(args, n, names, &message, &text) < 0) {
 		return NULL;
 	}
 	int kind = message_kind(message, text);
@@ -176,9 +148,6 @@ PyObject *connection_send_nowait(PyObject *op, PyObject *const *args, Py_ssize_t
 	if (code == AIOWS_OK) {
 		Py_RETURN_NONE;
 	}
-	if (code == SEND_RAISED) {
-		return NULL;
-	}
 	if (code == AIOWS_ERR_AGAIN && self->writable_epoch == epoch) {
 		self->writable_owed = true;
 	}
@@ -190,20 +159,13 @@ PyObject *connection_send_fragment(PyObject *op, PyObject *args)
 	Connection *self = (Connection *)op;
 	int kind, fin;
 	PyObject *data;
-	Payload payload;
-	if (!was_made(self) || !PyArg_ParseTuple(args, "ipO:send_fragment", &kind, &fin, &data) ||
-	    message_kind(data, Py_None) < 0 || payload_open(&payload, data) < 0) {
+	if (!was_made(self) || !PyArg_ParseTuple(args, "ipO:send_fragment", &kind, &fin, &data)) {
 		return NULL;
 	}
 	uint64_t epoch = self->writable_epoch;
-	aiows_conn *handle = self->handle;
-	int32_t code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED : AIOWS_ERR_STATE;
-	if (handle != NULL && self->status != AIOWS_CLOSED) {
-		Py_BEGIN_ALLOW_THREADS code = lib.send_fragment(handle, kind, AIOWS_FORCE, fin,
-		                                                payload.data, (size_t)payload.len);
-		Py_END_ALLOW_THREADS
-	}
-	payload_close(&payload);
+	int32_t without;
+	aiows_conn *handle = open_handle(self, &without);
+	int code = send_fragment(handle, without, kind, fin, data);
 	if (code < 0) {
 		return raise_sending(self, code);
 	}
@@ -239,21 +201,14 @@ PyObject *connection_end_turn(PyObject *op, PyObject *unused UNUSED)
 
 // --- control
 
-static PyObject *control(Connection *self, PyObject *data,
-                         int32_t (*function)(aiows_conn *conn, const void *data, size_t len))
+static PyObject *control(Connection *self, PyObject *data, __typeof__(lib.ping) function)
 {
-	Payload payload;
-	if (!was_made(self) || message_kind(data, Py_None) < 0 ||
-	    payload_open(&payload, data) < 0) {
+	if (!was_made(self)) {
 		return NULL;
 	}
-	aiows_conn *handle = self->handle;
-	int32_t code = self->status == AIOWS_CLOSED ? AIOWS_ERR_CLOSED : AIOWS_ERR_STATE;
-	if (handle != NULL && self->status != AIOWS_CLOSED) {
-		Py_BEGIN_ALLOW_THREADS code = function(handle, payload.data, (size_t)payload.len);
-		Py_END_ALLOW_THREADS
-	}
-	payload_close(&payload);
+	int32_t without;
+	aiows_conn *handle = open_handle(self, &without);
+	int code = send_control(handle, without, function, data);
 	if (code < 0) {
 		return raise_sending(self, code);
 	}

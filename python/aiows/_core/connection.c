@@ -146,20 +146,6 @@ static PyObject *get_streaming(PyObject *op, void *closure UNUSED)
 
 // --- what subclasses replace
 
-static PyObject *hook_send_parts(PyObject *op UNUSED, PyObject *args)
-{
-	PyObject *message, *text;
-	if (PyArg_ParseTuple(args, "OO:_send_parts", &message, &text)) {
-		message_kind(message, text); // raises
-	}
-	return NULL;
-}
-
-static PyObject *hook_nothing(PyObject *op UNUSED, PyObject *unused UNUSED)
-{
-	Py_RETURN_NONE;
-}
-
 static PyObject *hook_closed_exception(PyObject *op, PyObject *unused UNUSED)
 {
 	Connection *self = (Connection *)op;
@@ -170,11 +156,6 @@ static PyObject *hook_concurrency_error(PyObject *op UNUSED, PyObject *unused UN
 {
 	return PyObject_CallFunction(PyExc_RuntimeError, "s",
 	                             "another task is already waiting for a message");
-}
-
-static PyObject *hook_map_error(PyObject *op UNUSED, PyObject *error)
-{
-	return Py_NewRef(error);
 }
 
 // --- life
@@ -317,8 +298,6 @@ static void connection_dealloc(PyObject *op)
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
 	Py_DECREF(type);
 }
-
-#define HOOK_DOC(name, arguments) name "($self" arguments ", /)\n--\n\n"
 
 static PyMethodDef connection_methods[] = {
 	{ "recv", (PyCFunction)(void (*)(void))connection_recv, METH_FASTCALL | METH_KEYWORDS,

@@ -392,6 +392,24 @@ enum { SEND_RAISED = INT32_MIN };
 int send_payload(aiows_conn *handle, PyObject *payload, int kind, uint32_t flags, size_t *len_out);
 int send_message(Connection *conn, PyObject *payload, int kind, uint32_t flags, size_t *len_out);
 
+// --- methods.c
+#define HOOK_DOC(name, arguments) name "($self" arguments ", /)\n--\n\n"
+PyObject *hook_nothing(PyObject *op, PyObject *unused);
+PyObject *hook_map_error(PyObject *op, PyObject *error);
+PyObject *hook_send_parts(PyObject *op, PyObject *args);
+// keywords_from reads arguments by position or name; those that are not given stay as they
+// are. Without a second keyword there is one.
+int keywords_from(PyObject *const *args, Py_ssize_t n, PyObject *names,
+                  const char *const keywords[2], PyObject **values);
+int message_from(PyObject *const *args, Py_ssize_t n, PyObject *names, PyObject **message,
+                 PyObject **text);
+int decode_from_object(PyObject *value, int *decode); // 1, 0, or -1 for NULL and None
+// send_fragment and send_control return what the library did, without when handle is NULL,
+// or SEND_RAISED.
+int send_fragment(aiows_conn *handle, int32_t without, int kind, int fin, PyObject *data);
+int send_control(aiows_conn *handle, int32_t without, __typeof__(lib.ping) function,
+                 PyObject *data);
+
 // --- awaitable.c
 extern PyType_Spec awaitable_spec;
 PyObject *awaitable_new(Connection *conn, int op);
