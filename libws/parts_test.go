@@ -284,17 +284,39 @@ func (k *packer) inFrames(m []byte) (stream []byte, frames int) {
 	return stream, frames
 }
 
-// TestStreamCompressedFailures: what is wrong with a part ends the connection there.
-func TestStreamCompressedFailures(t *testing.T) {
-	inBothRolesCompressed(t, streaming, func(h *host, c *Conn, k *packer) {
-		k.write(slices.Concat(k.first(wire.OpText, false, append(k.pack([]byte("good")), 0, 0, 0xff, 0xff)), k.frame(wire.OpContinuation, false, []byte{6})))
-		h.async("reading", func() { k.expectClose(1007) })
-		k.reset()
-		h.until(EventClosed, 1)
-		if list := h.parts(); !slices.Equal(list, []part{{Text, false, "good"}}) {
-			h.t.Errorf("got %v", list)
-		}
-	})
+// TestStreamFailures: what is wrong with a part ends the connection there, and the part is
+// not told.
+func TestStreamFailures(t *testing.T) {
+	tail := []byte("\x00\x00\xff\xff") // of a compressed frame that is not the last
+	for name, frames := range map[string]func(k *packer) (good, bad []byte){
+		"no text": func(k *packer) (good, bad []byte) {
+			return k.frame(wire.OpText, false, []byte("good")), k.frame(wire.OpContinuation, false, []byte("\xff"))
+		},
+		"ends in a character": func(k *packer) (good, bad []byte) {
+			return k.frame(wire.OpText, false, []byte("good")), k.frame(wire.OpContinuation, true, []byte("\xc3"))
+		},
+		"compressed, no text": func(k *packer) (good, bad []byte) {
+			good = k.first(wire.OpText, false, append(k.pack([]byte("good")), tail...))
+			return good, k.frame(wire.OpContinuation, false, append(k.pack([]byte("\xff")), tail...))
+		},
+		"block type 3": func(k *packer) (good, bad []byte) {
+			good = k.first(wire.OpText, false, append(k.pack([]byte("good")), tail...))
+			return good, k.frame(wire.OpContinuation, false, []byte{6})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBothRolesCompressed(t, streaming, func(h *host, c *Conn, k *packer) {
+				good, bad := frames(k)
+				k.write(append(good, bad...))
+				h.async("reading", func() { k.expectClose(1007) })
+				k.reset()
+				h.until(EventClosed, 1)
+				if list := h.parts(); !slices.Equal(list, []part{{Text, false, "good"}}) {
+					h.t.Errorf("got %v", list)
+				}
+			})
+		})
+	}
 }
 
 // TestStreamCompressedFailsInside: a host that turns to parts inside a frame is told what is

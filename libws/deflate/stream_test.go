@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -378,6 +379,13 @@ func TestRefuses(t *testing.T) {
 		if err != c.want {
 			t.Errorf("%s: %v, expected %v", c.name, err, c.want)
 		}
+		limit := math.MaxInt
+		if c.limit > 0 {
+			limit = int(c.limit)
+		}
+		if _, err := receiver.Part([]byte(c.payload), nil, &blocks{}, limit, true); err != c.want {
+			t.Errorf("%s, the last part: %v, expected %v", c.name, err, c.want)
+		}
 		broken[c.want] = true
 	}
 	for _, rule := range StreamRules {
@@ -461,6 +469,9 @@ func TestNoMemory(t *testing.T) {
 		}
 		if _, err := receiver.Inflate(p.Bytes(), nil, &blocks{}, 0); err != ErrMemory {
 			t.Errorf("%v, expected %v", err, ErrMemory)
+		}
+		if _, err := receiver.Part(p.Bytes(), nil, &blocks{}, math.MaxInt, true); err != ErrMemory {
+			t.Errorf("in parts: %v, expected %v", err, ErrMemory)
 		}
 		p.Release()
 	}
