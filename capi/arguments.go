@@ -203,7 +203,9 @@ func (a *arguments) connect(o *C.aiows_connect_options) *libws.ConnectOptions {
 		ProxyTLSHandshakeTimeout: a.milliseconds("proxy_tls_handshake_timeout_ms", o.proxy_tls_handshake_timeout_ms),
 		ProxyTLSShutdownTimeout:  a.milliseconds("proxy_tls_shutdown_timeout_ms", o.proxy_tls_shutdown_timeout_ms),
 	}
+	out.Dial = a.bool("dial", o.dial)
 	a.reserved(o.reserved)
+	a.reserved(o.reserved2)
 	if out.RawLines != nil {
 		if o.user_agent != nil {
 			a.refuse("user_agent is %q beside raw_lines, expected NULL and a User-Agent line", out.UserAgent)

@@ -58,6 +58,8 @@ func go_connect(h C.uintptr_t, uri *C.char, o *C.aiows_connect_options, attached
 	prepare := l.ws.NewClient
 	if attached != 0 {
 		prepare = l.ws.Attach
+	} else if options.Dial {
+		return explain(e, refuse("dial is 1, which is for aiows_attach, expected 0"))
 	}
 	ws, err := prepare(options, uint64(userData))
 	if err != nil {
@@ -193,6 +195,20 @@ func go_attach_redirect(h C.uintptr_t, userData C.uint64_t, out *C.uintptr_t, e 
 		return C.AIOWS_ERR_HANDLE
 	}
 	return C.AIOWS_OK
+}
+
+//export go_take_socket
+func go_take_socket(h C.uintptr_t) (rc C.int32_t) {
+	defer guard(&rc)
+	_, c := connections.lookup(h)
+	if c == nil {
+		return C.AIOWS_ERR_HANDLE
+	}
+	fd, err := c.ws.TakeSocket()
+	if err != nil {
+		return result(err)
+	}
+	return C.int32_t(fd)
 }
 
 //export go_feed

@@ -56,6 +56,8 @@ var (
 	_ = [1]struct{}{}[C.AIOWS_EV_LOG-libws.EventLog]
 	_ = [1]struct{}{}[C.AIOWS_EV_OUTPUT-libws.EventOutput]
 	_ = [1]struct{}{}[C.AIOWS_EV_INPUT-libws.EventInput]
+	_ = [1]struct{}{}[C.AIOWS_EV_SOCKET-libws.EventSocket]
+	_ = [1]struct{}{}[C.AIOWS_EV_TUNNEL-libws.EventTunnel]
 
 	_ = [1]struct{}{}[C.AIOWS_EVF_FIN-libws.FlagFin]
 	_ = [1]struct{}{}[C.AIOWS_EVF_CLEAN-libws.FlagClean]

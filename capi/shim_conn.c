@@ -186,6 +186,12 @@ int32_t aiows_attach_redirect(aiows_conn *conn, uint64_t user_data, aiows_conn *
 	return error_give(err, &e, rc);
 }
 
+int32_t aiows_take_socket(aiows_conn *conn)
+{
+	ENTER();
+	return go_take_socket(HANDLE(conn));
+}
+
 int32_t aiows_feed(aiows_conn *conn, const void *data, size_t len)
 {
 	ENTER();

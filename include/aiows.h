@@ -181,7 +181,9 @@ enum {
 	AIOWS_EV_LOG = 11,    // a line of log_frames: data, len; code: how many lines before it
 			      // were dropped
 	AIOWS_EV_OUTPUT = 12, // of an attached connection: aiows_drain has something
-	AIOWS_EV_INPUT = 13   // the same: aiows_feed takes bytes again, see there
+	AIOWS_EV_INPUT = 13,  // the same: aiows_feed takes bytes again, see there
+	AIOWS_EV_SOCKET = 14, // the same, with dial: aiows_take_socket has the socket
+	AIOWS_EV_TUNNEL = 15  // the same: an https proxy leads to the server from here on
 };
 
 enum { AIOWS_TEXT = 1, AIOWS_BINARY = 2 };
@@ -472,6 +474,8 @@ typedef struct aiows_connect_options {
 	// 30000: as tls_shutdown_timeout_ms, with a ws URI, whose TLS ends at the proxy; with
 	// wss nobody waits for an end of the outer TLS
 	int64_t proxy_tls_shutdown_timeout_ms;
+	int32_t dial; // 1, for aiows_attach: the library connects, the program does TLS; 0
+	uint32_t reserved2;
 } aiows_connect_options;
 
 AIOWS_API void aiows_connect_options_init(aiows_connect_options *options, size_t size);
@@ -758,8 +762,19 @@ AIOWS_API int32_t aiows_conn_free(aiows_conn *conn);
 // open_timeout_ms runs from this call to the 101, close_timeout_ms and the keepalive as ever;
 // what waits for the peer ends the connection only after the program has polled twice since,
 // as it may hold what came in time.
-// aiows_conn_info has no addresses and no TLS version. After a redirect FAILED comes with
-// AIOWS_ERR_STATUS, and aiows_attach_redirect goes on.
+// aiows_conn_info has no addresses, unless the library connected, and no TLS version. After a
+// redirect FAILED comes with AIOWS_ERR_STATUS, and aiows_attach_redirect goes on.
+//
+// With options->dial the library connects, and the program does no more than TLS. Fields that
+// say where to connect hold then, with proxies and errors as for aiows_connect; only TLS
+// contexts and server names are AIOWS_ERR_ARGUMENT, and the times of TLS handshakes mean
+// nothing. Unless FAILED does, there comes
+//   AIOWS_EV_SOCKET  aiows_take_socket has a socket that leads to the server, or to an https
+//                    proxy, which aiows_conn_info names. TLS is to begin, with the proxy or
+//                    for a wss URI with the server; then the bytes are carried over it
+//   AIOWS_EV_TUNNEL  with an https proxy, next: it has been asked by what was drained, and
+//                    leads to the server. What is drained after the next aiows_poll is for the
+//                    server, for a wss URI in a TLS of its own inside of the proxy's
 //
 // Returns as aiows_connect does.
 AIOWS_API int32_t aiows_attach(aiows_loop *loop, const char *uri,
@@ -776,6 +791,13 @@ AIOWS_API int32_t aiows_attach(aiows_loop *loop, const char *uri,
 // Returns 0, or AIOWS_ERR_STATE: conn was not redirected, or max_redirects is 0.
 AIOWS_API int32_t aiows_attach_redirect(aiows_conn *conn, uint64_t user_data, aiows_conn **conn_out,
                                         aiows_error *err);
+
+// aiows_take_socket gives the socket that AIOWS_EV_SOCKET told of to the program, which closes
+// it: a descriptor that is connected, non-blocking and close-on-exec. Until it is taken it is
+// the library's.
+//
+// Returns it, or AIOWS_ERR_STATE: taken already, the connection has ended, or there is none.
+AIOWS_API int32_t aiows_take_socket(aiows_conn *conn);
 
 // aiows_feed takes len bytes that the peer sent, all of them or none. They are copied, and
 // read by the next aiows_poll. Bytes that wait to be told, since the program paused the

@@ -31,8 +31,9 @@ type attachment struct {
 	owed   bool  // Feed told that more than ReadAhead wait: EventInput follows
 
 	// Guarded by the loop lock.
-	late  bool   // a deadline has passed, for the first time at the Poll numbered polls
-	polls uint64 // of Loop.polls
+	socket hostSocket
+	late   bool   // a deadline has passed, for the first time at the Poll numbered polls
+	polls  uint64 // of Loop.polls
 }
 
 // fedError is an end of the stream that the host explained.
@@ -57,20 +58,27 @@ func (e *fedError) Unwrap() error {
 
 // Attach checks o and prepares a client connection without a socket: the host carries its
 // bytes, from Drain to the peer and from the peer to Feed. Start puts the request into the
-// output. Fields of o that say how to connect must be unset.
+// output, or with o.Dial begins to connect. Fields of o that say how to connect must be unset
+// without Dial, and those about TLS with it.
 func (l *Loop) Attach(o *ConnectOptions, userData uint64) (*Conn, error) {
 	for _, way := range [...]struct {
 		name  string
 		given bool
+		tls   bool
 	}{
-		{"a host or port", o.Host != "" || o.Port != 0},
-		{"a TLS context or server name", o.TLS != nil || o.ServerName != ""},
-		{"a socket or Unix path", o.HasSocket || o.UnixPath != ""},
-		{"a local address, local port or family", o.LocalAddress != "" || o.LocalPort != 0 || o.Family != 0},
-		{"a proxy", o.Proxy != "" || o.ProxyEnvironment != nil || o.ProxyTLS != nil || o.ProxyServerName != ""},
+		{"a host or port", o.Host != "" || o.Port != 0, false},
+		{"a TLS context or server name", o.TLS != nil || o.ServerName != "", true},
+		{"a socket or Unix path", o.HasSocket || o.UnixPath != "", false},
+		{"a local address, local port or family", o.LocalAddress != "" || o.LocalPort != 0 || o.Family != 0, false},
+		{"a proxy", o.Proxy != "" || o.ProxyEnvironment != nil, false},
+		{"a TLS context or server name of a proxy", o.ProxyTLS != nil || o.ProxyServerName != "", true},
 	} {
-		if way.given {
-			return nil, argument("%s for an attached connection, expected none: whoever carries the bytes connects", way.name)
+		switch {
+		case !way.given:
+		case way.tls:
+			return nil, argument("%s for an attached connection, expected none: whoever carries the bytes does TLS", way.name)
+		case !o.Dial:
+			return nil, argument("%s for an attached connection without dial, expected none: whoever carries the bytes connects", way.name)
 		}
 	}
 	return l.newClient(o, userData, true)
@@ -78,7 +86,7 @@ func (l *Loop) Attach(o *ConnectOptions, userData uint64) (*Conn, error) {
 
 // attach makes c a connection without a socket; nobody else knows c yet.
 func (c *Conn) attach() {
-	c.attached = &attachment{}
+	c.attached = &attachment{socket: hostSocket{fd: -1}}
 	c.out.host, c.out.reading = true, true
 }
 
@@ -178,6 +186,7 @@ func (a *attachment) shut(mem *memory) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
+	a.socket.drop()
 	a.in.drop(mem, len(a.in))
 	a.bytes, a.behind = 0, 0
 }
@@ -363,16 +372,26 @@ func (c *Conn) startAttached() {
 	if l.closed || c.phase != phaseOpening {
 		return
 	}
-	c.phase = phaseHead
-	c.opened.parser = handshake.NewResponseParser()
 	if t := c.opened.options.OpenTimeout; t > 0 {
 		c.opened.deadline = clock() + int64(t)
-		c.retime()
 	}
+	c.beginAnswer(c.opened.request.Bytes)
+}
+
+// beginAnswer sends the first request, and expects an answer; the loop lock is held.
+func (c *Conn) beginAnswer(request []byte) {
+	c.phase = phaseHead
+	c.opened.parser = handshake.NewResponseParser()
+	c.retime()
+	c.sendRequest(request)
+}
+
+// sendRequest sends before the connection is open; the loop lock is held.
+func (c *Conn) sendRequest(request []byte) {
 	c.wmu.Lock()
-	_ = c.emit(c.opened.request.Bytes, nil)
+	_ = c.emit(request, nil)
 	c.wmu.Unlock()
-	l.post(c)
+	c.loop.post(c)
 }
 
 // readAnswer takes in the server's answer. err is how the stream ended.
@@ -380,6 +399,10 @@ func (c *Conn) readAnswer(data []byte, err error, now int64) {
 	o := &c.opened
 	if len(data) > 0 {
 		c.readAt = now
+	}
+	if c.attached.socket.asking != nil {
+		c.readProxy(data, err, now)
+		return
 	}
 	if o.answered != nil {
 		if o.body.Feed(data) || err != nil {
@@ -492,6 +515,8 @@ func (c *Conn) answerExpired(now int64) {
 	case c.awaitsHost():
 		o.deadline = now + int64(hostGrace)
 		c.retime()
+	case c.attached.socket.asking != nil:
+		c.proxyExpired(now)
 	case o.answered != nil:
 		c.refused(now)
 	default:

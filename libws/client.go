@@ -164,13 +164,20 @@ func (c *Conn) Start() {
 		c.startAccepted()
 		return
 	}
+	connect := open
 	if c.attached != nil {
-		c.startAttached()
-		return
+		if !c.opened.options.Dial {
+			c.startAttached()
+			return
+		}
+		connect = reach
 	}
 	ctx := context.Background()
 	c.loop.mu.Lock()
 	if t := c.opened.options.OpenTimeout; t > 0 {
+		if c.attached != nil {
+			c.opened.deadline = clock() + int64(t)
+		}
 		ctx, c.cancel = context.WithTimeout(ctx, t)
 	} else {
 		ctx, c.cancel = context.WithCancel(ctx)
@@ -181,27 +188,45 @@ func (c *Conn) Start() {
 	o := c.opened
 	c.opened.socket = nil
 	c.loop.mu.Unlock()
-	spawn(func() { c.loop.handOver(c, open(ctx, &o)) })
+	spawn(func() { c.loop.handOver(c, connect(ctx, &o)) })
 }
 
-// openOne dials and does the handshake with one server. It blocks, ctx bounds it.
-func openOne(ctx context.Context, o *opening) *handover {
+// dialOptions says how to connect; bare leaves TLS to the host.
+func (o *opening) dialOptions(bare bool) *dial.Options {
 	p := o.options
-	sock, err := dial.Dial(ctx, &dial.Options{
-		URI: o.uri, TLS: p.TLS, ServerName: p.ServerName,
+	return &dial.Options{
+		Bare: bare, URI: o.uri, TLS: p.TLS, ServerName: p.ServerName,
 		Host: p.Host, Port: p.Port, Socket: o.socket, Path: p.UnixPath,
 		LocalHost: p.LocalAddress, LocalPort: p.LocalPort, Family: p.Family,
 		Interleave: p.Interleave, Delay: p.HappyEyeballsDelay, HandshakeTimeout: p.TLSHandshakeTimeout,
 		Proxy: o.proxy, ProxyTLS: p.ProxyTLS, ProxyServerName: p.ProxyServerName,
 		ProxyHandshakeTimeout: p.ProxyTLSHandshakeTimeout, UserAgent: p.UserAgent, Exchange: o.exchange,
-	})
+	}
+}
+
+// dial connects, or says in the handover why not. It blocks, ctx bounds it.
+func (o *opening) dial(ctx context.Context, bare bool) (*dial.Socket, *handover) {
+	sock, err := dial.Dial(ctx, o.dialOptions(bare))
 	if err != nil {
-		h := &handover{fd: -1, err: dialError(ctx, err)}
-		var status *dial.ProxyStatusError
-		if errors.As(err, &status) {
-			h.response, h.body = status.Response, status.Body
-		}
-		return h
+		return nil, proxyAnswer(&handover{fd: -1, err: dialError(ctx, err)}, err)
+	}
+	return sock, nil
+}
+
+// proxyAnswer notes in h what a proxy answered, if that was err.
+func proxyAnswer(h *handover, err error) *handover {
+	var status *dial.ProxyStatusError
+	if errors.As(err, &status) {
+		h.response, h.body = status.Response, status.Body
+	}
+	return h
+}
+
+// openOne dials and does the handshake with one server. It blocks, ctx bounds it.
+func openOne(ctx context.Context, o *opening) *handover {
+	sock, failed := o.dial(ctx, false)
+	if failed != nil {
+		return failed
 	}
 	// Cancelling closes the socket, which ends whatever the goroutine waits for.
 	stop := context.AfterFunc(ctx, func() { _ = sock.Conn.SetDeadline(time.Unix(1, 0)) })
@@ -373,6 +398,13 @@ func contextError(ctx context.Context, e *Error) *Error {
 
 // adopt takes over what a goroutine made; the loop lock is held.
 func (c *Conn) adopt(h *handover, now int64) {
+	if c.attached != nil {
+		if c.phase == phaseOpening && h.err == nil {
+			c.adoptSocket(h, now)
+			return
+		}
+		h.local, h.remote = c.info.local, c.info.remote
+	}
 	c.info.adopt(h)
 	c.logHeads(h)
 	if h.err != nil {
@@ -399,7 +431,12 @@ func (c *Conn) adopt(h *handover, now int64) {
 		c.beginHead(now)
 		return
 	}
-	if h.proxyTLS {
+	switch {
+	case c.attached != nil:
+		c.ending.tlsTimeout = c.opened.hostShutdown()
+	case h.tls == nil:
+		c.ending.tlsTimeout = 0
+	case h.proxyTLS:
 		c.ending.tlsTimeout = c.opened.options.ProxyTLSShutdownTimeout
 	}
 	c.opened = opening{}

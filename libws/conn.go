@@ -97,6 +97,7 @@ type Conn struct {
 // due is what the host has not been told yet.
 type due struct {
 	open, failed, writable, closed, request, gone bool
+	socket, tunnel                                bool // see tellSocket
 	part                                          bool // of the message that Stream found half received
 }
 
@@ -228,6 +229,7 @@ func (c *Conn) attend(now int64) {
 		c.abort()
 	}
 	c.noteFed()
+	c.askServer()
 	if c.phase == phaseOpen {
 		c.closeProgress(now)
 		// A Pause may have followed the Resume that asked for this.
@@ -335,6 +337,7 @@ func (c *Conn) tell(now int64, b *batch) {
 	if c.due.request && !b.full() {
 		c.tellRequest(b)
 	}
+	c.tellSocket(b)
 	if c.due.open && !b.full() {
 		c.due.open = false
 		b.next(c, EventOpen)
@@ -382,7 +385,7 @@ func (c *Conn) tell(now int64, b *batch) {
 
 // hasMore reports that the next Poll has to come back without a socket's help.
 func (c *Conn) hasMore() bool {
-	if c.due.open || c.due.writable || c.due.request || c.due.failed || c.lines != nil && c.lines.waiting.Load() {
+	if c.due.open || c.due.writable || c.due.request || c.due.failed || c.due.socket || c.due.tunnel || c.lines != nil && c.lines.waiting.Load() {
 		return true
 	}
 	if c.reader.broken != nil && c.phase == phaseOpen {
@@ -414,6 +417,7 @@ func (c *Conn) finish() {
 	c.wmu.Unlock()
 	c.phase = phaseDone
 	c.due.failed, c.due.closed = failed, !failed
+	c.due.socket, c.due.tunnel = false, false
 	c.unplace()
 	c.state.Store(int32(StateClosed))
 	c.loop.queue(c)

@@ -14,8 +14,8 @@ type ending struct {
 	peerFirst bool  // it came before ours was sent
 	deadline  int64 // by when the connection has to end; 0: not closing
 	finSent   bool
-	// tlsTimeout bounds the end of TLS once Close frames went both ways; 0 later, or
-	// when close timeout alone does.
+	// tlsTimeout bounds the end of TLS once Close frames went both ways; 0 later, without
+	// TLS, or when close timeout alone does.
 	tlsTimeout time.Duration
 }
 
@@ -69,7 +69,7 @@ func (c *Conn) closeProgress(now int64) {
 		c.ending.deadline = now + int64(c.opts.CloseTimeout)
 		c.retime()
 	}
-	if sent && received && c.tls != nil && c.ending.tlsTimeout > 0 {
+	if sent && received && c.ending.tlsTimeout > 0 {
 		if at := now + int64(c.ending.tlsTimeout); c.ending.deadline == 0 || at < c.ending.deadline {
 			c.ending.deadline = at
 			c.retime()

@@ -17,6 +17,8 @@ const (
 	EventLog                           // a line of ConnOptions.LogFrames: Data; Code lines before it were dropped
 	EventOutput                        // of an attached connection: Drain has something
 	EventInput                         // the same: Feed takes bytes again
+	EventSocket                        // the same, with Dial: TakeSocket has the socket
+	EventTunnel                        // the same: an https proxy leads to the server from here on
 )
 
 // Flags of an Event. The values are those of AIOWS_EVF_*.

@@ -133,6 +133,7 @@ type ConnectOptions struct {
 	TLSHandshakeTimeout time.Duration // 0: none but OpenTimeout
 	TLSShutdownTimeout  time.Duration // for the end of TLS after the Close frames; 0: none but CloseTimeout
 	MaxRedirects        int
+	Dial                bool // Attach only: connect, and give the host the socket before TLS
 
 	// Proxy is the URL of one, or "env": what ProxyEnvironment, a list of NAME=value,
 	// names for the URI; nil is the environment that the process started with.

@@ -58,6 +58,10 @@ type Options struct {
 	// Exchange, where not nil, is filled with what an http or https proxy was asked and
 	// answered, as far as it went.
 	Exchange *Exchange
+	// Bare leaves TLS to the caller: the socket leads to the server, or to an https proxy,
+	// which has not been asked yet; [Options.Ask] does that. TLS, ProxyTLS and what belongs
+	// to them have no meaning.
+	Bare bool
 	// Nagle leaves TCP_NODELAY off. Small messages then wait for the peer's
 	// acknowledgement, up to 40 ms on Linux.
 	Nagle bool
@@ -94,24 +98,12 @@ func Dial(ctx context.Context, o *Options) (*Socket, error) {
 }
 
 func (o *Options) dial(ctx context.Context) (*Socket, error) {
-	if o.URI == nil {
-		return nil, errors.New("dial: no uri")
-	}
-	host, port := o.URI.Host, o.URI.Port
-	if o.Host != "" {
-		var reason string
-		if host, reason = connectHost(o.Host); reason != "" {
-			return nil, &Error{Op: OpResolve, Host: shorten(o.Host, 80), Port: port, Err: errors.New(reason)}
-		}
-	}
-	if o.Port != 0 {
-		if port = o.Port; port < 1 || port > 65535 {
-			return nil, &Error{Op: OpConnect, Host: host, Port: port, Err: errors.New("port outside 1 to 65535")}
-		}
+	host, port, err := o.target()
+	if err != nil {
+		return nil, err
 	}
 	var config *tls.Config
-	if o.URI.Secure {
-		var err error
+	if o.URI.Secure && !o.Bare {
 		if config, err = o.config(); err != nil {
 			return nil, newError(OpTLS, host, port, err)
 		}
@@ -130,6 +122,26 @@ func (o *Options) dial(ctx context.Context) (*Socket, error) {
 	a := NewAdapter(c)
 	return secureWithin(ctx, o.HandshakeTimeout, &Socket{Conn: c, TLS: tls.Client(a, config), Adapter: a,
 		host: host, port: port, offer: offer{config: config, client: true}})
+}
+
+// target is the host and port to lead to.
+func (o *Options) target() (host string, port int, err error) {
+	if o.URI == nil {
+		return "", 0, errors.New("dial: no uri")
+	}
+	host, port = o.URI.Host, o.URI.Port
+	if o.Host != "" {
+		var reason string
+		if host, reason = connectHost(o.Host); reason != "" {
+			return "", 0, &Error{Op: OpResolve, Host: shorten(o.Host, 80), Port: port, Err: errors.New(reason)}
+		}
+	}
+	if o.Port != 0 {
+		if port = o.Port; port < 1 || port > 65535 {
+			return "", 0, &Error{Op: OpConnect, Host: host, Port: port, Err: errors.New("port outside 1 to 65535")}
+		}
+	}
+	return host, port, nil
 }
 
 // stream is connect with what holds for every socket.

@@ -142,6 +142,10 @@ func explainConnect(err error) string {
 	if errors.As(cause, &se) {
 		cause = se.Err
 	}
+	if se != nil && se.Syscall == "bind" && oe.Source != nil {
+		host, _, _ := net.SplitHostPort(oe.Source.String())
+		return "bind to " + host + ": " + cause.Error()
+	}
 	if oe.Addr != nil {
 		return cause.Error() + " (" + oe.Addr.String() + ")"
 	}

@@ -160,10 +160,14 @@ func (t *tunnel) about(err error) error {
 	return e
 }
 
-// dialProxy is Dial through o.Proxy; config is nil for ws.
-func (o *Options) dialProxy(ctx context.Context, host string, port int, config *tls.Config) (*Socket, error) {
+func (o *Options) tunnel(host string, port int) *tunnel {
 	host, _, _ = strings.Cut(host, "%")
-	t := &tunnel{Proxy: o.Proxy, o: o, host: host, port: port}
+	return &tunnel{Proxy: o.Proxy, o: o, host: host, port: port}
+}
+
+// dialProxy is Dial through o.Proxy; config is nil for ws, and where o is Bare.
+func (o *Options) dialProxy(ctx context.Context, host string, port int, config *tls.Config) (*Socket, error) {
+	t := o.tunnel(host, port)
 	s, err := t.open(ctx)
 	if err != nil || config == nil {
 		return s, err
@@ -174,7 +178,7 @@ func (o *Options) dialProxy(ctx context.Context, host string, port int, config *
 		stream = s.Adapter
 	}
 	s.TLS, s.ProxyTLS = tls.Client(stream, config), false
-	s.host, s.port, s.proxy, s.offer = host, port, t.Raw, offer{config: config, client: true}
+	s.host, s.port, s.proxy, s.offer = t.host, port, t.Raw, offer{config: config, client: true}
 	return secureWithin(ctx, o.HandshakeTimeout, s)
 }
 
@@ -245,6 +249,9 @@ func (t *tunnel) openTo(ctx context.Context, host string) (*Socket, error) {
 func (t *tunnel) ask(ctx context.Context, s *Socket, host string) error {
 	switch t.Scheme {
 	case "https":
+		if t.o.Bare {
+			return nil
+		}
 		config, err := t.config()
 		if err != nil {
 			return t.fail(OpTLS, err)

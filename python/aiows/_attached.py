@@ -1,25 +1,20 @@
-"""
-Connections whose bytes an asyncio transport carries.
-
-A plain ssl.SSLContext cannot be read: what it loaded is not to be seen. So Python's own
-TLS uses it, and the core is attached to what comes out.
-"""
+"""Connections whose bytes an asyncio transport carries, since Python does the TLS."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import contextvars
+import socket
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core, _loop
-from ._connecting import connect_socket, secure, transport_of
+from ._connecting import secure, transport_of
 from ._errors import open_error
-from ._route import Route, tls_description
-from .exceptions import InvalidStatus, ProxyError
-from .proxy import _authority
+from ._host_tls import HostTLS, about_proxy, description
+from .exceptions import InvalidStatus
 
 if TYPE_CHECKING:
     from .client import ClientConnection, connect
@@ -44,9 +39,8 @@ class Carrier(asyncio.Protocol):
         follow: Makes the connection to where this one was redirected, or raises Error.
 
     Attributes:
+        connection: Whose bytes they are.
         next: What follow made, None before that.
-        local_address: As the transport tells it, None before it is connected.
-        remote_address: The same of the other side.
         description: What is known of TLS, by the names that the core's info has.
 
     """
@@ -57,7 +51,7 @@ class Carrier(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         follow: Callable[[], ClientConnection],
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._follow: Callable[[], ClientConnection] | None = follow
         self.next: ClientConnection | None = None
         self._loop = loop
@@ -65,6 +59,9 @@ class Carrier(asyncio.Protocol):
         # As the reader callback of the core has one: nothing leaks into other tasks.
         self._context = contextvars.Context()
         self._transport: asyncio.Transport | None = None
+        # What the core has come to: connected, and let through by an https:// proxy.
+        self._steps = {name: loop.create_future() for name in ("socket", "tunnel")}
+        self._held = False  # the core's output is for a TLS that has not begun
         self._full = False
         self._paused = False
         self._ended = False  # the connection has
@@ -73,8 +70,6 @@ class Carrier(asyncio.Protocol):
         self._lost_early: list[Exception | None] = []
         self._lost: asyncio.Future[None] | None = None
         self._guard: asyncio.TimerHandle | None = None
-        self.local_address: Any = None
-        self.remote_address: Any = None
         self.description: dict[str, Any] = {}
 
     async def wait_lost(self) -> None:
@@ -89,12 +84,8 @@ class Carrier(asyncio.Protocol):
     # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport = cast(asyncio.Transport, transport)
-        self.local_address = transport.get_extra_info("sockname")
-        self.remote_address = transport.get_extra_info("peername")
-        secure = transport.get_extra_info("ssl_object")
-        if secure is not None:
-            self.description = tls_description(secure)
+        self._transport = cast(asyncio.Transport, transport)
+        self._held = False
         if self._lost_early:
             self.connection_lost(self._lost_early.pop())
         elif self._ended:
@@ -104,21 +95,22 @@ class Carrier(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         transport = self._transport
-        if self._connection._feed(data) and transport is not None and not transport.is_closing():
+        if self.connection._feed(data) and transport is not None and not transport.is_closing():
             self._paused = True
             transport.pause_reading()
         self._serve()
 
     def eof_received(self) -> None:
         self._peer_left = True
-        self._connection._feed_end()
+        self.connection._feed_end()
         # The peer's Close may be among what was read: it is answered before the transport
         # closes itself.
         self._serve()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._transport is None:
+        if self._transport is None or self._held:
             # While TLS began, as uvloop tells it: whoever began it gets to know why.
+            self._transport = None
             self._lost_early = [exc]
             return
         self._transport = None
@@ -127,7 +119,7 @@ class Carrier(asyncio.Protocol):
             self._guard = None
         number = exc.errno if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else 0
         text = None if exc is None else (str(exc) or type(exc).__name__).replace("\0", " ")
-        self._connection._feed_end(max(number or 0, 0), text)
+        self.connection._feed_end(max(number or 0, 0), text)
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(None)
 
@@ -140,11 +132,26 @@ class Carrier(asyncio.Protocol):
 
     # Called by the connection
 
+    def reached(self, step: str) -> None:
+        """Note that the opening has come to "socket" or "tunnel"."""
+        self._held = step == "tunnel"
+        if not self._steps[step].done():
+            self._steps[step].set_result(None)
+
+    async def until(self, step: str) -> None:
+        """Wait for a step of the opening."""
+        await self._steps[step]
+
+    def release(self) -> None:
+        """Go on without a TLS with the server."""
+        self._held = False
+        self.pump()
+
     def pump(self) -> None:
         """Give the transport what waits, as far as it takes it."""
         transport = self._transport
-        while transport is not None and not self._full and not transport.is_closing():
-            data = self._connection._drain_output(_PIECE)
+        while transport is not None and not (self._full or self._held or transport.is_closing()):
+            data = self.connection._drain_output(_PIECE)
             if data is None:
                 transport.close()  # which sends what it has
             elif not data:
@@ -205,156 +212,99 @@ class Carrier(asyncio.Protocol):
         self.pump()
 
 
-class Dialer(Route):
-    """Connects with asyncio, where the arguments of connect say."""
+async def _open(carrier: Carrier, tls: HostTLS, opened: asyncio.Future[None]) -> None:
+    """
+    Wait until the connection is open, doing TLS where the core has connected.
 
-    _carrier: Carrier
+    When it raises, or is cancelled, no transport is left.
 
-    def carry(self, carrier: Carrier) -> None:
-        """Have carrier be the protocol of what is connected next."""
-        self._carrier = carrier
+    Args:
+        opened: Done when the connection is open, or failed: the core limits the time
+            for all of it.
 
-    async def open(self, uri: str, opened: asyncio.Future[None]) -> None:
-        """
-        Connect, and wait until the connection is open.
+    """
+    carrying = asyncio.get_running_loop().create_task(_carry(carrier, tls))
+    try:
+        await asyncio.wait([carrying, opened], return_when=asyncio.FIRST_COMPLETED)
+        if not opened.done():
+            carrying.result()
+        await opened
+    except GeneratorExit:  # nothing can be awaited any more
+        carrying.cancel()
+        carrier.abort()
+        raise
+    except BaseException:
+        carrying.cancel()
+        carrier.abort()
+        await asyncio.wait([carrying])
+        if not carrying.cancelled():
+            carrying.exception()  # read; the other reason came first
+        await carrier.wait_lost()
+        await asyncio.sleep(0)  # in which a transport that never was closes its socket
+        raise
 
-        When it raises, or is cancelled, no transport is left.
 
-        Args:
-            opened: Done when the connection is open, or failed: the core limits the time
-                for all of it.
-
-        """
-        dialing = asyncio.get_running_loop().create_task(self._dial(uri))
+async def _carry(carrier: Carrier, tls: HostTLS) -> None:
+    await carrier.until("socket")
+    connection = carrier.connection
+    sock = socket.socket(fileno=connection._take_socket())
+    info = connection.info()
+    outer, inner = tls.with_proxy(info["proxy"]), tls.with_server(info["uri"])
+    with about_proxy(info["proxy"] if outer else ""):
+        transport = await transport_of(sock, carrier, outer or inner)
+    if outer:
         try:
-            await asyncio.wait([dialing, opened], return_when=asyncio.FIRST_COMPLETED)
-            if not opened.done():
-                dialing.result()
-            await opened
-        except GeneratorExit:  # nothing can be awaited any more
-            dialing.cancel()
-            self._carrier.abort()
-            raise
+            await carrier.until("tunnel")
         except BaseException:
-            dialing.cancel()
-            self._carrier.abort()
-            await asyncio.wait([dialing])
-            if not dialing.cancelled():
-                dialing.exception()  # read; the other reason came first
-            await self._carrier.wait_lost()
-            await asyncio.sleep(0)  # in which a transport that never was closes its socket
+            transport.abort()
             raise
-
-    async def _dial(self, uri: str) -> None:
-        loop = asyncio.get_running_loop()
-        host, port, wss = _authority(uri)
-        name = self._server_name or host.partition("%")[0]
-        tls = {"server_hostname": name, **self._tls} if wss else {}
-        if wss and "ssl" not in tls:  # a redirect from ws
-            tls["ssl"] = ssl.create_default_context()
-        if self._path is not None:
-            path = self._path
-            path = "\0" + path[1:] if path.startswith("@") else path
-            transport, _ = await loop.create_unix_connection(asyncio.Protocol, path)
-            await self._carry_over(transport, tls)
+        if not inner:
+            carrier.release()
             return
-        host, port = self._host or host, self._port or port
-        if self._proxy is not None:
-            await self._dial_proxy(host, port, tls)
-            return
-        sock, self._sock = self._sock, None
-        if sock is None:
-            sock = await connect_socket(host, port, **self._options)
-        await transport_of(sock, self._carrier, tls)
-
-    async def _dial_proxy(self, host: str, port: int, tls: dict[str, Any]) -> None:
-        from ._tunnel import Tunnel
-
-        assert self._proxy is not None
-        agent = self.core.get("user_agent", "")
-        way = Tunnel(
-            self._proxy, host, port, user_agent=agent, tls=self._proxy_tls, options=self._options
-        )
-        await self._carry_over(await way.open(), tls)
-        self._carrier.description["proxy"] = way.shown
-
-    async def _carry_over(self, transport: asyncio.Transport, tls: dict[str, Any]) -> None:
-        if tls:
-            await secure(transport, self._carrier, tls)
-        else:
-            transport.set_protocol(self._carrier)
-            self._carrier.connection_made(transport)
-            self._carrier.description.clear()  # TLS ends at the proxy
+        transport = await secure(transport, carrier, inner)
+    if inner:
+        carrier.description = description(transport.get_extra_info("ssl_object"))
 
 
 async def connect_attached(connector: connect, uri: str) -> ClientConnection:
     """Open a connection as connector says, with the plain context that ssl or proxy_ssl is."""
+    tls = HostTLS(connector, uri)
     with connector._target.taken() as taken:
-        options = connector._core_options(uri) | taken
-        proxied = any(name.startswith("proxy") for name in options)
-        dialer = Dialer(
-            _context(connector),
-            {name: v for name, v in options.items() if not name.startswith("proxy")},
-            all_errors=connector._target.all_errors,
-            proxy=connector._proxy.url(uri) if proxied else None,
-            proxy_tls=connector._proxy.asyncio_tls() if proxied else {},
-        )
-    try:
-        connection = _start(connector, _loop.current(), dialer, uri, None)
-        while True:
-            carrier = connection._carrier
-            opened = connection._opened
-            assert carrier is not None and opened is not None
-            dialer.carry(carrier)
-            try:
-                await dialer.open(uri, opened)
-            except BaseException as error:
-                connection._abort()
-                following, carrier.next = carrier.next, None
-                if following is None and isinstance(error, ProxyError):
-                    raise connection._own_exception(error) from None
-                if following is None:
-                    raise
-                try:
-                    if not isinstance(error, InvalidStatus):
-                        raise
-                    new = following._uri = following.info()["uri"]
-                    dialer.redirected(uri, new, connector._proxy.url(new) if proxied else None)
-                except BaseException as reason:
-                    following._opened = None
-                    following._abort()
-                    if reason is error:
-                        raise
-                    raise reason from error
-                connection, uri = following, new
-            else:
-                return connection
-            finally:
-                if connection._opened is opened:
-                    connection._opened = None
-                if opened.done() and not opened.cancelled():
-                    opened.exception()  # read; another reason may have come first
-    finally:
-        dialer.close()
-
-
-def _context(connector: connect) -> ssl.SSLContext | None:
-    if not connector._secure:
-        return None
-    if isinstance(connector._ssl, ssl.SSLContext):
-        return connector._ssl
-    return ssl.create_default_context()
+        connection = _start(connector, _loop.current(), tls.core | taken, uri, None)
+    while True:
+        carrier, opened = connection._carrier, connection._opened
+        assert carrier is not None and opened is not None
+        try:
+            await _open(carrier, tls, opened)
+        except BaseException as error:
+            connection._abort()
+            following, carrier.next = carrier.next, None
+            if following is None:
+                raise
+            if not isinstance(error, InvalidStatus):
+                following._opened = None
+                following._abort()
+                raise
+            following._uri = following.info()["uri"]
+            connection = following
+        else:
+            return connection
+        finally:
+            if carrier.connection._opened is opened:
+                carrier.connection._opened = None
+            if opened.done() and not opened.cancelled():
+                opened.exception()  # read; another reason may have come first
 
 
 def _start(
     connector: connect,
     driver: _loop.Driver,
-    dialer: Dialer,
+    options: dict[str, Any],
     uri: str,
     redirected: ClientConnection | None,
 ) -> ClientConnection:
     def follow() -> ClientConnection:
-        return _start(connector, driver, dialer, uri, connection)
+        return _start(connector, driver, options, uri, connection)
 
     try:
         connection = connector._new_connection(driver)
@@ -365,7 +315,7 @@ def _start(
             driver.core.attach_redirect(connection, redirected)
         else:
             try:
-                driver.core.attach(connection, uri, stream=connection._unbounded, **dialer.core)
+                driver.core.attach(connection, uri, stream=connection._unbounded, **options)
             except _core.Error as error:
                 raise open_error(error, uri, None) from None
     except BaseException:

@@ -119,11 +119,10 @@ class Connector:
             proxy_ssl_shutdown_timeout=proxy_ssl_shutdown_timeout,
         )
         self._ssl = _check_ssl(ssl, self._secure)
-        self._plain = _is_plain(self._ssl)
-        if self._plain:
-            self._check_plain()
-        if self._proxy.plain:
-            self._check_plain_proxy()
+        # Whether Python does TLS: with the proxy, with the server, or inside of the other.
+        self._host_tls = _is_plain(self._ssl) or self._proxy.plain
+        if self._host_tls:
+            _refuse_pins(ssl=self._ssl, proxy_ssl=proxy_ssl)
         self._options = connection_options(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -191,15 +190,12 @@ class Connector:
             raise TypeError(f"create_connection must be a subclass of {name}, got {quoted(value)}")
         return value
 
-    def _check_plain(self) -> None:
-        """Raise ValueError for what a plain context cannot be combined with."""
-
-    def _check_plain_proxy(self) -> None:
-        """Raise TypeError or ValueError where proxy_ssl cannot be a plain context."""
-
-    def _core_options(self, uri: str) -> dict[str, Any]:
+    def _core_options(self, uri: str, *, tls: bool = True) -> dict[str, Any]:
         """
         Return the core's options for a connection to uri; the environment is read now.
+
+        Args:
+            tls: Whether the core does TLS with an https:// proxy.
 
         Raises:
             TimeoutError: open_timeout is 0.
@@ -210,7 +206,7 @@ class Connector:
         options = self._core | {"log_frames": self._logger.isEnabledFor(logging.DEBUG)}
         if self._target.is_unix or self._target.sock is not None:
             return options
-        return options | self._proxy.core(uri)
+        return options | self._proxy.core(uri, tls=tls)
 
     def _tls(self) -> _core.TLS | None:
         if not self._secure:
@@ -307,6 +303,18 @@ def _is_plain(ssl: object) -> bool:
     from . import tls
 
     return not isinstance(ssl, tls.SSLContext)
+
+
+def _refuse_pins(**contexts: object) -> None:
+    from . import tls
+
+    for name, context in contexts.items():
+        if isinstance(context, tls.SSLContext) and context.pins:
+            other = "proxy_ssl" if name == "ssl" else "ssl"
+            raise ValueError(
+                f"{other} is a plain ssl.SSLContext, with which Python's TLS does all, and that "
+                f"knows no pins, but {name} has some: give an aiows.SSLContext as {other} too"
+            )
 
 
 def _check_ssl(ssl: object, secure: bool) -> Any:

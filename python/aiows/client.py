@@ -49,9 +49,6 @@ class ClientConnection(Connection):
         """The URI that this connection went to, without user and password."""
         return self._describe()["uri"] or without_credentials(self._uri)
 
-    def _own_exception(self, exception: Exception) -> Exception:
-        return exception
-
     def _open_exception(self, error: _core.Error) -> Exception:
         info = self._describe()
         return open_error(error, self._uri, info, all_errors=self._target.all_errors)
@@ -60,18 +57,6 @@ class ClientConnection(Connection):
         return path_address(text) if self._target.is_unix else super()._address(text)
 
     # What is carried by a transport of asyncio
-
-    @property
-    def local_address(self) -> Any:
-        """Address of this side as socket.getsockname has it: (host, port) for IPv4."""
-        carrier = self._carrier
-        return super().local_address if carrier is None else carrier.local_address
-
-    @property
-    def remote_address(self) -> Any:
-        """Address of the other side as socket.getpeername has it: (host, port) for IPv4."""
-        carrier = self._carrier
-        return super().remote_address if carrier is None else carrier.remote_address
 
     async def wait_closed(self) -> None:
         """Wait for the end of the connection, whoever closes it."""
@@ -90,6 +75,14 @@ class ClientConnection(Connection):
     def _on_input(self) -> None:
         if self._carrier is not None:
             self._carrier.resume()
+
+    def _on_socket(self) -> None:
+        if self._carrier is not None:
+            self._carrier.reached("socket")
+
+    def _on_tunnel(self) -> None:
+        if self._carrier is not None:
+            self._carrier.reached("tunnel")
 
     def _on_failed(self, error: _core.Error) -> None:
         if self._carrier is not None:
@@ -309,17 +302,8 @@ class connect(Connector):
             text_as_bytes=self._text_as_bytes,
         )
 
-    def _check_plain_proxy(self) -> None:
-        from . import tls
-
-        if isinstance(self._ssl, tls.SSLContext) and self._ssl.pins:
-            raise ValueError(
-                "proxy_ssl is a plain ssl.SSLContext, with which Python's TLS does all, and that "
-                "knows no pins: give an aiows.SSLContext as proxy_ssl too"
-            )
-
     async def _connect(self, uri: str) -> ClientConnection:
-        if self._plain or self._proxy.plain:
+        if self._host_tls:
             from ._attached import connect_attached
 
             return await connect_attached(self, uri)

@@ -54,7 +54,7 @@ def _choose(proxies: dict[str, str], uri: str) -> str | None:
         return None
     import urllib.request
 
-    host, port, secure = _authority(uri)
+    host, port, secure = authority(uri)
     if urllib.request.proxy_bypass(f"{host}:{port}"):
         return None
     for scheme in ("wss", "socks", "https") if secure else ("ws", "socks", "https", "http"):
@@ -66,7 +66,8 @@ def _choose(proxies: dict[str, str], uri: str) -> str | None:
     return None
 
 
-def _authority(uri: str) -> tuple[str, int, bool]:
+def authority(uri: str) -> tuple[str, int, bool]:
+    """Return host and port of uri, and whether it is wss."""
     import urllib.parse
 
     parts = urllib.parse.urlsplit(uri)
@@ -126,36 +127,19 @@ class ProxyOptions:
 
         return isinstance(self._ssl, ssl.SSLContext) and not isinstance(self._ssl, tls.SSLContext)
 
-    @property
-    def given(self) -> object:
-        """What was given as proxy."""
-        return self._proxy
-
-    def url(self, uri: str) -> str | None:
-        """
-        Return the URL of the proxy for uri, None for none.
-
-        Raises:
-            InvalidProxy: What the environment names is not the URL of a proxy.
-
-        """
-        if self._proxy is not True:
-            return None if self._proxy is None else str(self._proxy)
-        chosen = get_proxy(uri)
-        if chosen is not None:
-            self._check(chosen)
-        return chosen
-
     def asyncio_tls(self) -> dict[str, Any]:
-        """Return what is said of TLS with an https:// proxy, as create_connection has it."""
+        """Return what is said of TLS with an https:// proxy, as loop.start_tls has it."""
         given = {name.removeprefix("proxy_"): value for name, value in self._given.items()}
         return {
             name: value for name, value in given.items() if value is not None and value is not True
         }
 
-    def core(self, uri: str) -> dict[str, Any]:
+    def core(self, uri: str, *, tls: bool = True) -> dict[str, Any]:
         """
         Return what the core is told for a connection to uri.
+
+        Args:
+            tls: Whether the core does TLS with an https:// proxy.
 
         Raises:
             InvalidProxy: What the environment names is not the URL of a proxy.
@@ -167,7 +151,7 @@ class ProxyOptions:
             return {}
         if self._proxy is not True:
             secure = self._check(self._proxy) == "https"
-            return {"proxy": self._proxy, **(self._tls() if secure else {})}
+            return {"proxy": self._proxy, **(self._tls(tls) if secure else {})}
         proxies = _getproxies()
         if not proxies.keys() - {"no"}:
             return {}
@@ -182,7 +166,7 @@ class ProxyOptions:
                 for name in ("wss", "ws", "socks", "https", "http", "no")
                 if name in proxies
             ],
-            **self._tls(),
+            **self._tls(tls),
         }
 
     def _check(self, proxy: object) -> str:
@@ -198,11 +182,11 @@ class ProxyOptions:
             if value is not None:
                 raise ValueError(f"{name} is incompatible with {what}, expected an https:// proxy")
 
-    def _tls(self) -> dict[str, Any]:
+    def _tls(self, by_core: bool) -> dict[str, Any]:
         from . import tls
 
-        if self.plain:  # asyncio goes through the proxy
-            return {}
+        if not by_core:
+            return {name: v for name, v in self._secure.items() if name != "proxy_server_name"}
         if isinstance(self._ssl, tls.SSLContext):
             handle: Any = self._ssl._core_tls(server=False)
         else:

@@ -232,6 +232,7 @@ static void senders_check_their_arguments(void)
 	WRONG(aiows_drain(c, NULL, 1, &drained));
 	CHECK_INT(drained, 0);
 	WRONG(aiows_drain(c, reason, sizeof reason, NULL));
+	CHECK_RC(aiows_take_socket(c), AIOWS_ERR_STATE);
 	CHECK_RC(aiows_feed(c, "x", 1), AIOWS_ERR_STATE);
 	CHECK_RC(aiows_feed_end(c, 0, NULL), AIOWS_ERR_STATE);
 	CHECK_RC(aiows_drain(c, reason, 1, &drained), AIOWS_ERR_STATE);

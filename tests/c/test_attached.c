@@ -348,6 +348,58 @@ static void redirects_lead_on(void)
 	finish(loop);
 }
 
+static void the_library_connects(void)
+{
+	aiows_connect_options o;
+	aiows_connect_options_init(&o, sizeof o);
+	CHECK_INT(o.dial, 0);
+	o.dial = 1;
+	loop = begin();
+	cut = 4096;
+	for (int take = 0; take < 3; take++) {
+		o.local_address = take == 2 ? "127.0.0.3" : NULL;
+		attach_over(-1, &o);
+		CHECK_RC(aiows_take_socket(conn), AIOWS_ERR_STATE);
+		wait_event(loop, AIOWS_EV_SOCKET);
+		if (take > 0) {
+			fd = aiows_take_socket(conn);
+			CHECK(fd >= 0);
+			CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+			CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+			CHECK_RC(aiows_take_socket(conn), AIOWS_ERR_STATE);
+			pump_until(AIOWS_EV_OPEN);
+			aiows_conn_info_t info = { .size = sizeof info };
+			CHECK_RC(aiows_conn_info(conn, &info), AIOWS_OK);
+			CHECK_TEXT(strrchr(info.remote_address, ':'),
+			           strrchr(setting("AIOWS_WS"), ':'));
+			CHECK(take == 1 || strncmp(info.local_address, "127.0.0.3:", 10) == 0);
+		}
+		CHECK_RC(aiows_conn_free(conn), AIOWS_OK);
+		if (take > 0)
+			close(fd);
+	}
+	o.local_address = NULL;
+	o.port = 1;
+	attach_over(-1, &o);
+	CHECK_INT(wait_any(loop).type, AIOWS_EV_FAILED);
+	aiows_error e = { .size = sizeof e };
+	CHECK_RC(aiows_conn_error(conn, &e), AIOWS_OK);
+	CHECK_INT(e.code, AIOWS_ERR_CONNECT);
+	CHECK_INT(e.os_errno, ECONNREFUSED);
+	CHECK_RC(aiows_take_socket(conn), AIOWS_ERR_STATE);
+	CHECK_RC(aiows_conn_free(conn), AIOWS_OK);
+
+	CHECK_RC(aiows_connect(loop, "ws://x/", &o, 0, &conn, &e), AIOWS_ERR_ARGUMENT);
+	CHECK(strstr(e.message, "dial") != NULL);
+	o.dial = 2;
+	CHECK_RC(aiows_attach(loop, "ws://x/", &o, 0, &conn, &e), AIOWS_ERR_ARGUMENT);
+	o.dial = 1;
+	o.server_name = "x";
+	CHECK_RC(aiows_attach(loop, "ws://x/", &o, 0, &conn, &e), AIOWS_ERR_ARGUMENT);
+	CHECK(strstr(e.message, "server name") != NULL);
+	finish(loop);
+}
+
 static void says_what_it_cannot(void)
 {
 	loop = begin();
@@ -371,6 +423,7 @@ static void says_what_it_cannot(void)
 	X(garbage_ends_it)                                                                         \
 	X(frees_with_bytes_in_flight)                                                              \
 	X(holds_back)                                                                              \
+	X(the_library_connects)                                                                    \
 	X(redirects_lead_on)                                                                       \
 	X(says_what_it_cannot)
 

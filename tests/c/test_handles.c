@@ -57,6 +57,7 @@ static void refuse_conn(void *h)
 	WRONG(aiows_buffered(conn, &n));
 	aiows_conn *next;
 	WRONG(aiows_attach_redirect(conn, 0, &next, NULL));
+	WRONG(aiows_take_socket(conn));
 	WRONG(aiows_feed(conn, "x", 1));
 	WRONG(aiows_feed_end(conn, 0, "x"));
 	WRONG(aiows_drain(conn, &slice, 1, &n));

@@ -192,6 +192,7 @@ static void check_child(aiows_loop *loop, const pair *p)
 	FORKED(aiows_buffered(p->client, &n));
 	FORKED(aiows_attach(loop, "ws://127.0.0.1:1/", NULL, 0, &conn, &e));
 	FORKED(aiows_attach_redirect(p->client, 0, &conn, &e));
+	FORKED(aiows_take_socket(p->client));
 	FORKED(aiows_feed(p->client, "x", 1));
 	FORKED(aiows_feed_end(p->client, 0, NULL));
 	FORKED(aiows_drain(p->client, &n, 1, &n));

@@ -10,6 +10,7 @@ import resource
 import socket
 import ssl
 import subprocess
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -299,8 +300,15 @@ async def test_cancel_at_each_turn(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await (await task).close()
-            left = [name for name in sockets_of_process() if name == ("127.0.0.1", port)]
-            assert not left, f"after {turns} turns"
+            await settled(("127.0.0.1", port), f"after {turns} turns")
+
+
+async def settled(address: tuple[str, int], when: str) -> None:
+    """Wait until no socket of this process is connected to address."""
+    deadline = time.monotonic() + 20
+    while address in sockets_of_process():
+        assert time.monotonic() < deadline, f"left open: {when}"
+        await asyncio.sleep(0.001)
 
 
 def sockets_of_process() -> list[Any]:

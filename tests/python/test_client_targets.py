@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -216,10 +217,11 @@ async def test_tls_handshake_timeout() -> None:
             await connect(uri, open_timeout=0.05)
 
 
+@pytest.mark.parametrize("make", [create_default_context, ssl.create_default_context])
 async def test_tls_shutdown_timeout(
-    raw_tls_server: ServerProcess, certificates: Certificates
+    raw_tls_server: ServerProcess, certificates: Certificates, make: Callable[..., Any]
 ) -> None:
-    trust = create_default_context(cafile=str(certificates.ca))
+    trust = make(cafile=str(certificates.ca))
     uri = raw_tls_server.uri("/close-open")
     ws = await connect(uri, ssl=trust, close_timeout=None, ssl_shutdown_timeout=0.05)
     await asyncio.wait_for(ws.wait_closed(), 20)

@@ -123,8 +123,6 @@ def test_certificates(websockets_tls_server: ServerProcess, certificates: Certif
     with connect(websockets_tls_server.uri(), ssl=context) as ws:
         ws.send("a")
         assert ws.recv() == "a"
-    with pytest.raises(TypeError, match="proxy_ssl is a plain"):
-        connect("ws://h/", proxy_ssl=ssl.create_default_context())
 
 
 def test_subclass(websockets_server: ServerProcess) -> None:

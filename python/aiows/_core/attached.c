@@ -23,6 +23,23 @@ PyObject *connection_feed(PyObject *op, PyObject *data)
 	return PyBool_FromLong(code == AIOWS_PENDING);
 }
 
+PyObject *connection_take_socket(PyObject *op, PyObject *unused UNUSED)
+{
+	Connection *self = (Connection *)op;
+	if (!was_made(self)) {
+		return NULL;
+	}
+	int32_t code = AIOWS_ERR_CLOSED;
+	if (self->handle != NULL) {
+		code = lib.take_socket(self->handle);
+	}
+	if (code < 0) {
+		raise_conn_error(self, code);
+		return NULL;
+	}
+	return PyLong_FromLong(code);
+}
+
 PyObject *connection_feed_end(PyObject *op, PyObject *args)
 {
 	Connection *self = (Connection *)op;

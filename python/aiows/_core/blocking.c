@@ -237,24 +237,36 @@ static int start(Blocking *self, PyObject *args, PyObject *kwargs, __typeof__(li
 	return code < 0 ? -1 : 0;
 }
 
-// await_open waits until it is open, has failed or was redirected.
-static PyObject *await_open(Blocking *self)
+// raise_failed raises why an opening failed.
+static int raise_failed(Blocking *self)
 {
-	while (!self->opened && !self->redirected && self->status != AIOWS_CLOSED) {
-		if (turn(self, NO_DEADLINE, true) < 0) {
-			abandon(self);
-			return NULL;
-		}
-	}
-	if (self->opened || self->redirected) {
-		return PyBool_FromLong(self->opened);
-	}
 	if (self->last_error != NULL && self->last_error != Py_None) {
 		raise_object(Py_NewRef(self->last_error));
 	} else {
 		raise_error(self->state, AIOWS_ERR_LOST, NULL);
 	}
-	return NULL;
+	return -1;
+}
+
+// await_step waits until the opening has come as far as reached tells, or was redirected.
+// It raises why it failed.
+static int await_step(Blocking *self, const bool *reached)
+{
+	while (!*reached && !self->redirected && self->status != AIOWS_CLOSED) {
+		if (turn(self, NO_DEADLINE, true) < 0) {
+			abandon(self);
+			return -1;
+		}
+	}
+	if (*reached || self->redirected) {
+		return 0;
+	}
+	return raise_failed(self);
+}
+
+static PyObject *await_open(Blocking *self)
+{
+	return await_step(self, &self->opened) < 0 ? NULL : PyBool_FromLong(self->opened);
 }
 
 static PyObject *blocking_open(PyObject *op, PyObject *args, PyObject *kwargs)
@@ -264,7 +276,7 @@ static PyObject *blocking_open(PyObject *op, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(attach_doc, "_attach($self, uri, /, **options)\n--\n\n"
-                         "Start to open the connection without a socket; _carry gives it one.\n\n"
+                         "Start to open a connection that _carry gives a socket and TLS.\n\n"
                          "The options are those of Loop.attach. Raises Error.");
 
 static PyObject *blocking_attach(PyObject *op, PyObject *args, PyObject *kwargs)
@@ -278,13 +290,58 @@ static PyObject *blocking_attach(PyObject *op, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(carry_doc, "_carry($self, fd, tls, incoming, outgoing, /)\n--\n\n"
-                        "Carry the bytes of an attached connection over fd, which is taken over,\n"
-                        "and the ssl.SSLObject between the two ssl.MemoryBIO.");
+                        "Carry the bytes of an attached connection over a duplicate of fd, and\n"
+                        "the ssl.SSLObject between the two ssl.MemoryBIO.");
 
-PyDoc_STRVAR(await_open_doc, "_await_open($self, /)\n--\n\n"
-                             "Wait until an attached connection is open: True. False after a\n"
-                             "redirect: _redirect_error() tells why, info() where to connect for\n"
-                             "the next _carry. Raises Error.");
+PyDoc_STRVAR(carry_within_doc,
+             "_carry_within($self, tls, incoming, outgoing, /)\n--\n\n"
+             "Carry what goes over the TLS of _carry through another one inside of it.");
+
+PyDoc_STRVAR(await_socket_doc,
+             "_await_socket($self, /)\n--\n\n"
+             "Return the socket of an attached connection that dials, once it is\n"
+             "connected: a descriptor, the caller's. Raises Error.");
+
+static PyObject *blocking_await_socket(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	if (!blocking_usable(self)) {
+		return NULL;
+	}
+	self->redirected = false;
+	if (await_step(self, &self->socket_due) < 0) {
+		return NULL;
+	}
+	if (self->status == AIOWS_CLOSED) { // it failed in the same moment
+		raise_failed(self);
+		return NULL;
+	}
+	self->socket_due = false;
+	int32_t fd = lib.take_socket(self->handle);
+	if (fd < 0) {
+		raise_error(self->state, fd, NULL);
+		return NULL;
+	}
+	return PyLong_FromLong(fd);
+}
+
+PyDoc_STRVAR(await_tunnel_doc, "_await_tunnel($self, /)\n--\n\n"
+                               "Wait until an https proxy leads to the server. Raises Error.");
+
+static PyObject *blocking_await_tunnel(PyObject *op, PyObject *unused UNUSED)
+{
+	Blocking *self = (Blocking *)op;
+	if (!blocking_usable(self) || await_step(self, &self->tunnelled) < 0) {
+		return NULL;
+	}
+	Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(await_open_doc,
+             "_await_open($self, /)\n--\n\n"
+             "Wait until an attached connection is open: True. False after a\n"
+             "redirect, for which it begins anew, with _await_socket: info() tells\n"
+             "where. Raises Error.");
 
 static PyObject *blocking_await_open(PyObject *op, PyObject *unused UNUSED)
 {
@@ -294,24 +351,6 @@ static PyObject *blocking_await_open(PyObject *op, PyObject *unused UNUSED)
 	}
 	self->redirected = false;
 	return await_open(self);
-}
-
-PyDoc_STRVAR(failed_info_doc, "_failed_info($self, /)\n--\n\n"
-                              "What info() told of the connection that failed last.");
-
-static PyObject *blocking_failed_info(PyObject *op, PyObject *unused UNUSED)
-{
-	PyObject *last = ((Blocking *)op)->last_info;
-	return Py_NewRef(last != NULL ? last : Py_None);
-}
-
-PyDoc_STRVAR(redirect_error_doc, "_redirect_error($self, /)\n--\n\n"
-                                 "What error() told of the connection that failed last.");
-
-static PyObject *blocking_redirect_error(PyObject *op, PyObject *unused UNUSED)
-{
-	PyObject *last = ((Blocking *)op)->last_error;
-	return Py_NewRef(last != NULL ? last : Py_None);
 }
 
 PyDoc_STRVAR(abandon_doc, "_abandon($self, /)\n--\n\nGive up what _attach started.");
@@ -436,11 +475,6 @@ static PyObject *get_muted(PyObject *op, void *closure UNUSED)
 	return PyBool_FromLong(((Blocking *)op)->muted);
 }
 
-static PyObject *get_carried(PyObject *op, void *closure UNUSED)
-{
-	return PyBool_FromLong(carried((Blocking *)op));
-}
-
 static PyObject *get_inherited(PyObject *op, void *closure UNUSED)
 {
 	return PyBool_FromLong(library_forked && ((Blocking *)op)->state != NULL);
@@ -555,10 +589,11 @@ static PyMethodDef blocking_methods[] = {
 	  open_doc },
 	{ "_attach", (PyCFunction)(void (*)(void))blocking_attach, METH_VARARGS | METH_KEYWORDS,
 	  attach_doc },
+	{ "_await_socket", blocking_await_socket, METH_NOARGS, await_socket_doc },
 	{ "_carry", blocking_carry, METH_VARARGS, carry_doc },
+	{ "_await_tunnel", blocking_await_tunnel, METH_NOARGS, await_tunnel_doc },
+	{ "_carry_within", blocking_carry_within, METH_VARARGS, carry_within_doc },
 	{ "_await_open", blocking_await_open, METH_NOARGS, await_open_doc },
-	{ "_failed_info", blocking_failed_info, METH_NOARGS, failed_info_doc },
-	{ "_redirect_error", blocking_redirect_error, METH_NOARGS, redirect_error_doc },
 	{ "_abandon", blocking_abandon, METH_NOARGS, abandon_doc },
 	{ "recv", (PyCFunction)(void (*)(void))blocking_recv, METH_FASTCALL | METH_KEYWORDS,
 	  recv_doc },
@@ -606,7 +641,6 @@ static PyGetSetDef blocking_getset[] = {
 	  NULL },
 	{ "_streaming", get_streaming, NULL, "Whether _recv_part is inside a message.", NULL },
 	{ "_muted", get_muted, NULL, "Whether on_message failed.", NULL },
-	{ "_is_carried", get_carried, NULL, "Whether _carry gave it a socket.", NULL },
 	{ "_inherited", get_inherited, NULL, "Whether this process is a forked child.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -29,26 +29,35 @@ enum { WANT_WHOLE, WANT_PART };
 // What is read and written at a time; what a TLS record holds; how often a turn reads.
 enum { CARRY_PIECE = 64 * 1024, CARRY_RECORD = 16 * 1024, CARRY_TURNS = 16 };
 
-// Carrier holds the socket and the TLS object of an attached connection, and what is
+// Layer is a TLS object and what it has not taken yet.
+typedef struct Layer {
+	PyObject *tls; // ssl.SSLObject, or NULL
+	PyObject *incoming; // ssl.MemoryBIO
+	PyObject *outgoing;
+	char *clear; // bytes that are not encrypted yet, CARRY_RECORD at most
+	Py_ssize_t clear_len;
+} Layer;
+
+// Carrier holds the socket and the TLS objects of an attached connection, and what is
 // under way between them and the core. Only who drives uses it.
 typedef struct Carrier {
 	int fd; // ours
-	PyObject *tls; // ssl.SSLObject
-	PyObject *incoming; // ssl.MemoryBIO
-	PyObject *outgoing;
+	Layer tls; // what the core's bytes go through
+	Layer outer; // with an https proxy, in which tls is; without tls: none
 	PyObject *want_read; // exceptions of ssl
 	PyObject *tls_error;
 	PyObject *out; // encrypted bytes for the socket from out_at on, or NULL
 	PyObject *why; // str: what was wrong in TLS, or NULL
 	char *plain; // decrypted bytes that the core has not taken; NULL: nothing is carried
-	char *clear; // drained bytes that are not encrypted
+	char *between; // of the outer one: decrypted bytes that tls.incoming has not taken
 	Py_ssize_t plain_len;
-	Py_ssize_t clear_len;
+	Py_ssize_t between_len;
 	Py_ssize_t out_at;
 	int broken_by; // errno of writing
 	bool full; // the core takes no more
 	bool over; // it was told that nothing comes any more
 	bool finished; // nothing more is encrypted
+	bool outer_over; // nothing comes any more out of the outer one
 	bool owed; // something was queued while another thread drove
 } Carrier;
 
@@ -92,6 +101,8 @@ typedef struct Blocking {
 	PyObject *closed; // (code, reason, sent, flags) of CLOSED, or NULL
 	Carrier carrier;
 	bool attached;
+	bool socket_due; // _await_socket has one to take
+	bool tunnelled; // an https proxy leads to the server
 	bool redirected; // the handle is of the connection that follows a redirect
 	PyObject *last_info;
 	PyObject *last_stats;
@@ -130,6 +141,7 @@ size_t carry_held(Blocking *self); // bytes drained and not written
 void carry_drop(Blocking *self);
 int carry_traverse(Blocking *self, visitproc visit, void *arg);
 PyObject *blocking_carry(PyObject *op, PyObject *args);
+PyObject *blocking_carry_within(PyObject *op, PyObject *args);
 
 // --- callback.c
 int attend(Blocking *self, int64_t deadline); // turn, by a thread that does not receive

@@ -1,4 +1,5 @@
-// carrying.c: the bytes of a blocking connection over a TLS object of Python's.
+// carrying.c: the bytes of a blocking connection over a TLS object of Python's, which an
+// https proxy puts into another one.
 //
 // The driver carries, or who sends while none drives. A signal handler may raise inside
 // the methods of the TLS object after they did their work: what they did is told by what
@@ -9,6 +10,7 @@
 #include "blocking.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,9 +31,9 @@ static Py_ssize_t count_of(PyObject *number)
 	return n;
 }
 
-static Py_ssize_t readable(Carrier *carrier)
+static Py_ssize_t readable(Layer *layer)
 {
-	return count_of(PyObject_CallMethod(carrier->tls, "pending", NULL));
+	return count_of(PyObject_CallMethod(layer->tls, "pending", NULL));
 }
 
 static Py_ssize_t held(PyObject *bio)
@@ -71,13 +73,17 @@ static Py_ssize_t tls_call(Carrier *carrier, PyObject *result)
 
 // --- in
 
-// read_some decrypts up to most bytes to at, at most a record.
-static Py_ssize_t read_some(Carrier *carrier, char *at, Py_ssize_t most)
+// read_some decrypts to the end of what is in to, which has room for most bytes; at most a
+// record.
+static Py_ssize_t read_some(Carrier *carrier, Layer *layer, char *to, Py_ssize_t *len,
+                            Py_ssize_t most)
 {
+	char *at = to + *len;
+	most -= *len;
 	// A call whose outcome is lost must show by what is readable then: so it takes what
 	// is known to be there, or one byte.
-	Py_ssize_t before = readable(carrier);
-	Py_ssize_t incoming = before == 0 ? held(carrier->incoming) : 0;
+	Py_ssize_t before = readable(layer);
+	Py_ssize_t incoming = before == 0 ? held(layer->incoming) : 0;
 	if (before < 0 || incoming < 0) {
 		return RAISED;
 	}
@@ -89,23 +95,61 @@ static Py_ssize_t read_some(Carrier *carrier, char *at, Py_ssize_t most)
 		return RAISED;
 	}
 	Py_ssize_t n =
-		tls_call(carrier, PyObject_CallMethod(carrier->tls, "read", "nO", wanted, view));
+		tls_call(carrier, PyObject_CallMethod(layer->tls, "read", "nO", wanted, view));
 	Py_DECREF(view);
 	if (n != RAISED) {
+		*len += n > 0 ? n : 0;
 		return n;
 	}
 	PyObject *type, *value, *traceback;
 	PyErr_Fetch(&type, &value, &traceback);
-	Py_ssize_t after = readable(carrier), left = held(carrier->incoming);
+	Py_ssize_t after = readable(layer), left = held(layer->incoming);
 	bool done = before > 0 ? after < before : after > 0 || (left < incoming && at[0] != mark);
 	if (after < 0 || left < 0) {
 		PyErr_Clear(); // another handler, the first one is told
 	}
 	PyErr_Restore(type, value, traceback);
 	if (done) {
-		carrier->plain_len += wanted;
+		*len += wanted;
 	}
 	return RAISED;
+}
+
+// hand_in gives bytes to a memory BIO, all of them or none.
+static int hand_in(PyObject *bio, const char *bytes, Py_ssize_t n)
+{
+	PyObject *view = PyMemoryView_FromMemory((char *)bytes, n, PyBUF_READ);
+	PyObject *written = view != NULL ? PyObject_CallMethod(bio, "write", "O", view) : NULL;
+	Py_XDECREF(view);
+	Py_XDECREF(written);
+	return written != NULL ? 0 : -1;
+}
+
+// unwrap_outer decrypts what came through the outer TLS for the one inside.
+static int unwrap_outer(Carrier *carrier)
+{
+	for (Py_ssize_t n = SOME; n > 0;) {
+		if (carrier->between_len > 0) {
+			if (hand_in(carrier->tls.incoming, carrier->between, carrier->between_len) <
+			    0) {
+				return -1;
+			}
+			carrier->between_len = 0;
+		}
+		n = read_some(carrier, &carrier->outer, carrier->between, &carrier->between_len,
+		              CARRY_RECORD);
+		if (n == RAISED) {
+			return -1;
+		}
+		carrier->outer_over = n == ENDED || n == BROKEN;
+	}
+	return 0;
+}
+
+// wire_of is the layer whose records the socket carries.
+static Layer *wire_of(Carrier *carrier)
+{
+	return carrier->outer.tls != NULL ? &carrier->outer : &carrier->tls;
 }
 
 static int32_t feed(Blocking *self)
@@ -156,21 +200,21 @@ static int decrypt(Blocking *self)
 {
 	Carrier *carrier = &self->carrier;
 	Py_ssize_t n = SOME;
+	if (carrier->outer.tls != NULL && !carrier->over && unwrap_outer(carrier) < 0) {
+		return -1;
+	}
 	while (n > 0 && !carrier->full && !carrier->over) {
-		while (carrier->plain_len < CARRY_PIECE) {
-			n = read_some(carrier, carrier->plain + carrier->plain_len,
-			              CARRY_PIECE - carrier->plain_len);
-			if (n <= 0) {
-				break;
-			}
-			carrier->plain_len += n;
+		while (n > 0 && carrier->plain_len < CARRY_PIECE) {
+			n = read_some(carrier, &carrier->tls, carrier->plain, &carrier->plain_len,
+			              CARRY_PIECE);
 		}
 		if (n == RAISED) {
 			return -1;
 		}
 		feed(self);
 	}
-	if ((n == ENDED || n == BROKEN) && carrier->plain_len == 0) {
+	bool ended = n == ENDED || n == BROKEN || (n == NOTHING && carrier->outer_over);
+	if (ended && carrier->plain_len == 0) {
 		over(self, 0);
 	}
 	return 0;
@@ -200,18 +244,13 @@ static int carry_in(Blocking *self)
 		number = errno;
 		Py_END_ALLOW_THREADS if (n > 0)
 		{
-			PyObject *view =
-				PyMemoryView_FromMemory(PyBytes_AsString(data), n, PyBUF_READ);
-			PyObject *written = view != NULL ? PyObject_CallMethod(carrier->incoming,
-			                                                       "write", "O", view)
-			                                 : NULL;
-			Py_XDECREF(view);
+			Layer *wire = wire_of(carrier);
+			int written = hand_in(wire->incoming, PyBytes_AsString(data), n);
 			Py_DECREF(data);
-			if (written == NULL) { // of memory, and the stream has a gap
+			if (written < 0) { // of memory, and the stream has a gap
 				lib.abort(self->handle);
 				return -1;
 			}
-			Py_DECREF(written);
 			if (decrypt(self) < 0) {
 				return -1;
 			}
@@ -234,31 +273,31 @@ static int carry_in(Blocking *self)
 
 // --- out
 
-// encrypt makes one record of what was drained.
-static Py_ssize_t encrypt(Carrier *carrier)
+// encrypt makes one record of what the layer has to.
+static Py_ssize_t encrypt(Carrier *carrier, Layer *layer)
 {
-	Py_ssize_t before = held(carrier->outgoing);
-	PyObject *view = before < 0 ? NULL
-	                            : PyMemoryView_FromMemory(carrier->clear, carrier->clear_len,
-	                                                      PyBUF_READ);
+	Py_ssize_t before = held(layer->outgoing);
+	PyObject *view =
+		before < 0 ? NULL
+		           : PyMemoryView_FromMemory(layer->clear, layer->clear_len, PyBUF_READ);
 	if (view == NULL) {
 		return RAISED;
 	}
-	Py_ssize_t n = tls_call(carrier, PyObject_CallMethod(carrier->tls, "write", "O", view));
+	Py_ssize_t n = tls_call(carrier, PyObject_CallMethod(layer->tls, "write", "O", view));
 	Py_DECREF(view);
 	if (n == RAISED) {
 		PyObject *type, *value, *traceback;
 		PyErr_Fetch(&type, &value, &traceback);
-		Py_ssize_t after = held(carrier->outgoing);
+		Py_ssize_t after = held(layer->outgoing);
 		PyErr_Restore(type, value, traceback);
-		if (after >= before + carrier->clear_len) { // a record is longer than what it holds
-			carrier->clear_len = 0;
+		if (after >= before + layer->clear_len) { // a record is longer than what it holds
+			layer->clear_len = 0;
 		}
 		return RAISED;
 	}
 	if (n > 0) {
-		carrier->clear_len -= n;
-		memmove(carrier->clear, carrier->clear + n, (size_t)carrier->clear_len);
+		layer->clear_len -= n;
+		memmove(layer->clear, layer->clear + n, (size_t)layer->clear_len);
 	}
 	return n;
 }
@@ -267,7 +306,7 @@ static Py_ssize_t encrypt(Carrier *carrier)
 static int end_output(Carrier *carrier)
 {
 	carrier->finished = true;
-	PyObject *result = PyObject_CallMethod(carrier->tls, "unwrap", NULL);
+	PyObject *result = PyObject_CallMethod(carrier->tls.tls, "unwrap", NULL);
 	if (result != NULL) {
 		Py_DECREF(result);
 		return 0;
@@ -275,33 +314,34 @@ static int end_output(Carrier *carrier)
 	return tls_call(carrier, NULL) == RAISED ? -1 : 0; // it wants the peer's answer
 }
 
-// fill has the output hold something, if there is anything.
-static int fill(Blocking *self)
+// encrypt_output has the TLS with the server hold something, if there is anything: how much.
+static Py_ssize_t encrypt_output(Blocking *self)
 {
 	Carrier *carrier = &self->carrier;
-	Py_ssize_t waiting = held(carrier->outgoing);
+	Layer *layer = &carrier->tls;
+	Py_ssize_t waiting = held(layer->outgoing);
 	while (waiting >= 0 && waiting < CARRY_PIECE && !carrier->finished &&
 	       self->handle != NULL) {
-		if (carrier->clear_len == 0) {
+		if (layer->clear_len == 0) {
 			size_t n = 0;
 			aiows_conn *handle = self->handle;
 			int32_t code;
 			Py_BEGIN_ALLOW_THREADS code =
-				lib.drain(handle, carrier->clear, CARRY_RECORD, &n);
+				lib.drain(handle, layer->clear, CARRY_RECORD, &n);
 			Py_END_ALLOW_THREADS if (code < 0)
 			{
 				if (end_output(carrier) < 0) {
 					return -1;
 				}
-				waiting = held(carrier->outgoing);
+				waiting = held(layer->outgoing);
 				break;
 			}
 			if (n == 0) {
 				break;
 			}
-			carrier->clear_len = (Py_ssize_t)n;
+			layer->clear_len = (Py_ssize_t)n;
 		}
-		Py_ssize_t n = encrypt(carrier);
+		Py_ssize_t n = encrypt(carrier, layer);
 		if (n == RAISED) {
 			return -1;
 		}
@@ -312,13 +352,59 @@ static int fill(Blocking *self)
 		if (n == NOTHING) { // it wants to read first
 			break;
 		}
-		waiting = held(carrier->outgoing);
+		waiting = held(layer->outgoing);
+	}
+	return waiting;
+}
+
+// wrap_outer encrypts once more what is for an https proxy: how much waits then.
+static Py_ssize_t wrap_outer(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	Layer *layer = &carrier->outer;
+	Py_ssize_t waiting = held(layer->outgoing);
+	while (waiting >= 0 && waiting < CARRY_PIECE) {
+		if (layer->clear_len == 0) {
+			PyObject *record = PyObject_CallMethod(carrier->tls.outgoing, "read", "i",
+			                                       CARRY_RECORD);
+			if (record == NULL) {
+				return -1;
+			}
+			layer->clear_len = PyBytes_Size(record);
+			memcpy(layer->clear, PyBytes_AsString(record), (size_t)layer->clear_len);
+			Py_DECREF(record);
+			if (layer->clear_len == 0) {
+				break;
+			}
+		}
+		Py_ssize_t n = encrypt(carrier, layer);
+		if (n == RAISED) {
+			return -1;
+		}
+		if (n == BROKEN || n == ENDED) {
+			over(self, 0);
+		}
+		if (n <= 0) {
+			break;
+		}
+		waiting = held(layer->outgoing);
+	}
+	return waiting;
+}
+
+// fill has the output hold something, if there is anything.
+static int fill(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	Py_ssize_t waiting = encrypt_output(self);
+	if (waiting >= 0 && carrier->outer.tls != NULL) {
+		waiting = wrap_outer(self);
 	}
 	if (waiting <= 0) {
 		return waiting < 0 ? -1 : 0;
 	}
 	carrier->out_at = 0;
-	carrier->out = PyObject_CallMethod(carrier->outgoing, "read", NULL);
+	carrier->out = PyObject_CallMethod(wire_of(carrier)->outgoing, "read", NULL);
 	return carrier->out == NULL ? -1 : 0;
 }
 
@@ -409,7 +495,7 @@ int carry_last(Blocking *self)
 	if (carry_out(self) < 0) {
 		return -1;
 	}
-	if (!carrier->finished && carrier->clear_len == 0) {
+	if (!carrier->finished && carrier->tls.clear_len == 0) {
 		return end_output(carrier) < 0 ? -1 : carry_out(self);
 	}
 	return 0;
@@ -419,7 +505,16 @@ size_t carry_held(Blocking *self)
 {
 	Carrier *carrier = &self->carrier;
 	Py_ssize_t out = carrier->out != NULL ? PyBytes_Size(carrier->out) - carrier->out_at : 0;
-	return (size_t)(carrier->clear_len + out);
+	return (size_t)(carrier->tls.clear_len + carrier->outer.clear_len + out);
+}
+
+static void drop_layer(Layer *layer)
+{
+	PyMem_Free(layer->clear);
+	Py_CLEAR(layer->tls);
+	Py_CLEAR(layer->incoming);
+	Py_CLEAR(layer->outgoing);
+	*layer = (Layer){ 0 };
 }
 
 // carry_drop gives up the socket.
@@ -430,10 +525,9 @@ void carry_drop(Blocking *self)
 		close(carrier->fd);
 	}
 	PyMem_Free(carrier->plain);
-	PyMem_Free(carrier->clear);
-	Py_CLEAR(carrier->tls);
-	Py_CLEAR(carrier->incoming);
-	Py_CLEAR(carrier->outgoing);
+	PyMem_Free(carrier->between);
+	drop_layer(&carrier->tls);
+	drop_layer(&carrier->outer);
 	Py_CLEAR(carrier->want_read);
 	Py_CLEAR(carrier->tls_error);
 	Py_CLEAR(carrier->out);
@@ -443,9 +537,27 @@ void carry_drop(Blocking *self)
 
 int carry_traverse(Blocking *self, visitproc visit, void *arg)
 {
-	Py_VISIT(self->carrier.tls);
-	Py_VISIT(self->carrier.incoming);
-	Py_VISIT(self->carrier.outgoing);
+	const Layer *layers[] = { &self->carrier.tls, &self->carrier.outer };
+	for (int i = 0; i < 2; i++) {
+		Py_VISIT(layers[i]->tls);
+		Py_VISIT(layers[i]->incoming);
+		Py_VISIT(layers[i]->outgoing);
+	}
+	return 0;
+}
+
+// fill_layer has layer use the objects of Python's ssl.
+static int fill_layer(Layer *layer, PyObject *tls, PyObject *incoming, PyObject *outgoing)
+{
+	char *clear = PyMem_Malloc(CARRY_RECORD);
+	if (clear == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	*layer = (Layer){ .tls = Py_NewRef(tls),
+	                  .incoming = Py_NewRef(incoming),
+	                  .outgoing = Py_NewRef(outgoing),
+	                  .clear = clear };
 	return 0;
 }
 
@@ -469,18 +581,45 @@ PyObject *blocking_carry(PyObject *op, PyObject *args)
 		carrier.want_read = PyObject_GetAttrString(module, "SSLWantReadError");
 		carrier.tls_error = PyObject_GetAttrString(module, "SSLError");
 		carrier.plain = PyMem_Malloc(CARRY_PIECE);
-		carrier.clear = PyMem_Malloc(CARRY_RECORD);
 		Py_DECREF(module);
 	}
-	carrier.tls = Py_NewRef(tls);
-	carrier.incoming = Py_NewRef(incoming);
-	carrier.outgoing = Py_NewRef(outgoing);
 	self->carrier = carrier;
 	if (carrier.want_read == NULL || carrier.tls_error == NULL || carrier.plain == NULL ||
-	    carrier.clear == NULL) {
+	    fill_layer(&self->carrier.tls, tls, incoming, outgoing) < 0) {
 		carry_drop(self);
 		return PyErr_Occurred() ? NULL : PyErr_NoMemory();
 	}
-	self->carrier.fd = fd;
+	self->carrier.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (self->carrier.fd < 0) {
+		carry_drop(self);
+		return PyErr_SetFromErrno(PyExc_OSError);
+	}
+	Py_RETURN_NONE;
+}
+
+PyObject *blocking_carry_within(PyObject *op, PyObject *args)
+{
+	Blocking *self = (Blocking *)op;
+	Carrier *carrier = &self->carrier;
+	PyObject *tls, *incoming, *outgoing;
+	if (!blocking_usable(self) ||
+	    !PyArg_ParseTuple(args, "OOO:_carry_within", &tls, &incoming, &outgoing)) {
+		return NULL;
+	}
+	if (!carried(self) || carrier->outer.tls != NULL || carrier->between != NULL) {
+		PyErr_SetString(PyExc_RuntimeError,
+		                "expected a connection that _carry was called for");
+		return NULL;
+	}
+	Layer layer;
+	carrier->between = PyMem_Malloc(CARRY_RECORD);
+	if (carrier->between == NULL) {
+		return PyErr_NoMemory();
+	}
+	if (fill_layer(&layer, tls, incoming, outgoing) < 0) {
+		return NULL;
+	}
+	carrier->outer = carrier->tls;
+	carrier->tls = layer;
 	Py_RETURN_NONE;
 }

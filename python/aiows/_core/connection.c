@@ -73,6 +73,10 @@ PyDoc_STRVAR(feed_doc, "_feed($self, data, /)\n--\n\n"
                        "Take bytes of the peer of an attached connection; nothing once closed.\n\n"
                        "True when no more may be fed before _on_input or the end.");
 
+PyDoc_STRVAR(take_socket_doc,
+             "_take_socket($self, /)\n--\n\n"
+             "Return the descriptor that _on_socket told of, which is the caller's then.");
+
 PyDoc_STRVAR(feed_end_doc, "_feed_end($self, os_errno=0, message=None, /)\n--\n\n"
                            "Say that the peer of an attached connection sends no more.");
 
@@ -327,12 +331,17 @@ static PyMethodDef connection_methods[] = {
 	  HOOK_DOC("_on_failed", ", error") "It never opened; nothing follows." },
 	{ "_on_ping", hook_nothing, METH_O, HOOK_DOC("_on_ping", ", data") "A Ping came." },
 	{ "_feed", connection_feed, METH_O, feed_doc },
+	{ "_take_socket", connection_take_socket, METH_NOARGS, take_socket_doc },
 	{ "_feed_end", connection_feed_end, METH_VARARGS, feed_end_doc },
 	{ "_drain_output", connection_drain_output, METH_O, drain_output_doc },
 	{ "_on_output", hook_nothing, METH_NOARGS,
 	  HOOK_DOC("_on_output", "") "_drain_output has something." },
 	{ "_on_input", hook_nothing, METH_NOARGS,
 	  HOOK_DOC("_on_input", "") "_feed takes bytes again." },
+	{ "_on_socket", hook_nothing, METH_NOARGS,
+	  HOOK_DOC("_on_socket", "") "_take_socket has a socket, see attach." },
+	{ "_on_tunnel", hook_nothing, METH_NOARGS,
+	  HOOK_DOC("_on_tunnel", "") "An https proxy leads to the server from here on." },
 	{ "_on_log", hook_nothing, METH_VARARGS,
 	  HOOK_DOC("_on_log", ", line, dropped") "A line of log_frames." },
 	{ "_on_pong", hook_nothing, METH_O, HOOK_DOC("_on_pong", ", data") "A Pong came." },

@@ -28,6 +28,7 @@ PyObject *connection_abort(PyObject *op, PyObject *unused);
 // --- attached.c
 PyObject *connection_feed(PyObject *op, PyObject *data);
 PyObject *connection_feed_end(PyObject *op, PyObject *args);
+PyObject *connection_take_socket(PyObject *op, PyObject *unused);
 PyObject *connection_drain_output(PyObject *op, PyObject *object);
 
 #endif

@@ -62,6 +62,8 @@ static inline PyObject *call_one(PyObject *function, PyObject *argument)
 	X(_on_log)                                                                                 \
 	X(_on_output)                                                                              \
 	X(_on_input)                                                                               \
+	X(_on_socket)                                                                              \
+	X(_on_tunnel)                                                                              \
 	X(_on_closing)                                                                             \
 	X(_on_closed)                                                                              \
 	X(_on_finished)                                                                            \

@@ -316,6 +316,12 @@ static int dispatch_event(Loop *self, const aiows_event *event)
 	case AIOWS_EV_INPUT:
 		result = call_hook(conn, state->s__on_input, NULL);
 		break;
+	case AIOWS_EV_SOCKET:
+		result = call_hook(conn, state->s__on_socket, NULL);
+		break;
+	case AIOWS_EV_TUNNEL:
+		result = call_hook(conn, state->s__on_tunnel, NULL);
+		break;
 	case AIOWS_EV_LOG:
 		result = call_log_hook(conn, event);
 		break;

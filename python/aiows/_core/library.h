@@ -38,6 +38,7 @@
 	X(buffered)                                                                                \
 	X(attach)                                                                                  \
 	X(attach_redirect)                                                                         \
+	X(take_socket)                                                                             \
 	X(feed)                                                                                    \
 	X(feed_end)                                                                                \
 	X(drain)                                                                                   \

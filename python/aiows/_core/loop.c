@@ -323,7 +323,9 @@ PyDoc_STRVAR(attach_doc,
              "attach($self, conn, uri, /, **options)\n--\n\n"
              "Start to open conn without a socket: _feed and _drain carry its bytes.\n\n"
              "Its _on_output follows at once, later _on_open or _on_failed. Options are those\n"
-             "of connect that do not say where and how to connect.");
+             "of connect that do not say where and how to connect. With dial=True they may: the\n"
+             "library connects, _on_socket follows, by an https proxy _on_tunnel later, and all\n"
+             "but contexts and names of TLS holds.");
 
 PyDoc_STRVAR(attach_redirect_doc,
              "attach_redirect($self, conn, redirected, /)\n--\n\n"

@@ -65,6 +65,7 @@ const Field connect_fields[] = {
 	FIELD(aiows_connect_options, proxy_server_name, FIELD_STRING),
 	FIELD(aiows_connect_options, proxy_tls_handshake_timeout_ms, FIELD_INT64),
 	FIELD(aiows_connect_options, proxy_tls_shutdown_timeout_ms, FIELD_INT64),
+	FIELD(aiows_connect_options, dial, FIELD_BOOL),
 	COUNTED(aiows_connect_options, proxy_environment, FIELD_STRINGS),
 	{ NULL, 0, 0, 0 },
 };

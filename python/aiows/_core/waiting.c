@@ -142,6 +142,7 @@ static bool follow_redirect(Blocking *self)
 	lib.conn_free(self->handle);
 	self->handle = next;
 	self->redirected = true;
+	self->socket_due = self->tunnelled = false;
 	Py_CLEAR(self->closed);
 	carry_drop(self);
 	return true;
@@ -220,6 +221,12 @@ static int dispatch_event(Blocking *self, const aiows_event *event)
 		return 0;
 	case AIOWS_EV_INPUT:
 		self->carrier.full = false;
+		return 0;
+	case AIOWS_EV_SOCKET:
+		self->socket_due = true;
+		return 0;
+	case AIOWS_EV_TUNNEL:
+		self->tunnelled = true;
 		return 0;
 	case AIOWS_EV_FAILED:
 	case AIOWS_EV_CLOSED:

@@ -1,7 +1,7 @@
 """
 A WebSocket client for threads: ``with aiows.sync.connect(uri) as ws``.
 
-It needs no event loop and starts no thread, but to look up a name beside a plain ssl.SSLContext.
+It needs no event loop and starts no thread.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""
-Blocking connections whose bytes go through Python's own TLS.
-
-A plain ssl.SSLContext cannot be read: what it loaded is not to be seen. So Python's TLS
-uses it, and the core is attached to what comes out. Whoever waits carries the bytes.
-"""
+"""Blocking connections whose bytes whoever waits carries, since Python does the TLS."""
 
 from __future__ import annotations
 
@@ -12,215 +7,185 @@ import errno
 import select
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._errors import open_error
-from .._route import Route, tls_description
-from ..exceptions import ProxyError
-from ..proxy import _authority
-from ._dialing import Expired, Limit, connect_host, connect_unix, wait_for
+from .._host_tls import HostTLS, about_proxy, description
 
 if TYPE_CHECKING:
     from .client import ClientConnection, reconnect
 
-__all__ = ["connect_attached", "refuse_proxy"]
+__all__ = ["connect_attached"]
 
 _PIECE = 64 * 1024
 
 
-def refuse_proxy(proxy: object) -> None:
-    """Raise ValueError for what would need TLS inside of TLS."""
-    if isinstance(proxy, str) and proxy.lower().startswith("https:"):
-        raise ValueError(
-            "an https:// proxy cannot be combined with a plain ssl.SSLContext here, "
-            "expected an aiows.SSLContext or another proxy"
-        )
+class _Expired(Exception):
+    """The time for opening is over, which the core tells."""
 
 
-class _Dialer(Route):
-    """Connects where the arguments of connect say, and has TLS begin."""
+class _Deadline:
+    """When the opening has to be done; seconds from now on, None for no limit."""
 
-    def dial(self, connection: ClientConnection, uri: str, limit: Limit) -> None:
-        """
-        Have connection carried over a new socket.
-
-        Raises:
-            OSError, ssl.SSLError, ProxyError: There is no way, and nothing is left open.
-            Expired: The time is over.
-
-        """
-        refuse_proxy(self._proxy)
-        host, port, _ = _authority(uri)
-        name = self._server_name or host.partition("%")[0]
-        sock, more = self._connected(host, port, limit)
-        try:
-            connection._carried = more | {
-                "local_address": sock.getsockname(),
-                "remote_address": sock.getpeername(),
-            }
-            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-            context: ssl.SSLContext = self._tls["ssl"]
-            secure = context.wrap_bio(incoming, outgoing, server_hostname=name)
-            self._shake_hands(sock, secure, incoming, outgoing, limit)
-            connection._carried |= tls_description(secure)
-            # From here on the core closes it, in whatever way this goes on.
-            connection._carry(sock.fileno(), secure, incoming, outgoing)
-            sock.detach()
-        except BaseException:
-            if connection._is_carried:
-                sock.detach()
-            else:
-                sock.close()
-            raise
-
-    def _connected(
-        self, host: str, port: int, limit: Limit
-    ) -> tuple[socket.socket, dict[str, Any]]:
-        if self._path is not None:
-            return connect_unix(self._path, limit), {}
-        if self._sock is not None:
-            sock, self._sock = self._sock, None
-            sock.setblocking(False)
-            return sock, {}
-        host, port = self._host or host, self._port or port
-        options = self._options
-        if self._proxy is None:
-            return connect_host(host, port, limit, **options), {}
-        from ._tunnel import open_tunnel
-
-        agent = self.core.get("user_agent", "")
-        sock, shown = open_tunnel(self._proxy, host, port, limit, user_agent=agent, options=options)
-        return sock, {"proxy": shown}
-
-    def _shake_hands(
-        self,
-        sock: socket.socket,
-        secure: ssl.SSLObject,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        limit: Limit,
-    ) -> None:
-        seconds = self._tls.get("ssl_handshake_timeout")
-        own = Limit(seconds)
-        try:
-            while not _step(secure, sock, outgoing):
-                _send(sock, outgoing.read(), _Both(limit, own))
-                wait_for(sock, select.POLLIN, _Both(limit, own))
-                with contextlib.suppress(BlockingIOError):
-                    data = sock.recv(_PIECE)
-                    if data:
-                        incoming.write(data)
-                    else:
-                        incoming.write_eof()
-            _send(sock, outgoing.read(), _Both(limit, own))
-        except _OwnExpired:
-            text = f"the TLS handshake took longer than ssl_handshake_timeout = {seconds} s"
-            raise ConnectionAbortedError(errno.ECONNABORTED, text) from None
-
-
-class _OwnExpired(Exception):
-    pass
-
-
-class _Both(Limit):
-    def __init__(self, limit: Limit, own: Limit) -> None:
-        self._limit, self._own = limit, own
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
 
     def left(self) -> float | None:
-        left = self._limit.left()
+        return None if self._end is None else self._end - time.monotonic()
+
+
+class _Layer:
+    """
+    TLS over a socket, or inside of another one.
+
+    Args:
+        sock: What carries it, without blocking.
+        outer: What it is inside of.
+        tls: Arguments of loop.start_tls.
+
+    """
+
+    def __init__(self, sock: socket.socket, outer: _Layer | None, tls: dict[str, Any]) -> None:
+        self._sock, self._outer = sock, outer
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context: ssl.SSLContext = tls["ssl"]
+        self.secure = context.wrap_bio(
+            self.incoming, self.outgoing, server_hostname=tls["server_hostname"]
+        )
+        self._seconds: float | None = tls.get("ssl_handshake_timeout")
+
+    def shake_hands(self, deadline: _Deadline) -> None:
+        """
+        Do the handshake.
+
+        Raises:
+            OSError, ssl.SSLError: It failed.
+            _Expired: deadline has passed.
+
+        """
+        own = _Deadline(self._seconds)
+        while not self._step():
+            self._flush(deadline, own)
+            data = self._receive(deadline, own)
+            if data:
+                self.incoming.write(data)
+            else:
+                self.incoming.write_eof()
+        self._flush(deadline, own)
+
+    def _step(self) -> bool:
         try:
-            own = self._own.left()
-        except Expired:
-            raise _OwnExpired from None
-        return left if own is None else own if left is None else min(left, own)
+            self.secure.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            with contextlib.suppress(OSError, ssl.SSLError):  # the alert
+                self._sock.send(self._wrapped(self.outgoing.read()))
+            raise
+        return True
+
+    def _wrapped(self, data: bytes) -> bytes:
+        outer = self._outer
+        if outer is None or not data:
+            return data
+        outer.secure.write(data)
+        return outer.outgoing.read()
+
+    def _flush(self, deadline: _Deadline, own: _Deadline) -> None:
+        data = self._wrapped(self.outgoing.read())
+        while data:
+            self._wait(select.POLLOUT, deadline, own)
+            with contextlib.suppress(BlockingIOError):
+                data = data[self._sock.send(data) :]
+
+    def _receive(self, deadline: _Deadline, own: _Deadline) -> bytes:
+        outer = self._outer
+        while True:
+            if outer is not None:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    return outer.secure.read(_PIECE)
+            self._wait(select.POLLIN, deadline, own)
+            with contextlib.suppress(BlockingIOError):
+                data = self._sock.recv(_PIECE)
+                if outer is None:
+                    return data
+                if data:
+                    outer.incoming.write(data)
+                else:
+                    outer.incoming.write_eof()
+
+    def _wait(self, events: int, deadline: _Deadline, own: _Deadline) -> None:
+        poll = select.poll()
+        poll.register(self._sock, events)
+        while True:
+            left, own_left = deadline.left(), own.left()
+            if left is not None and left <= 0:
+                raise _Expired
+            if own_left is not None and own_left <= 0:
+                limit = f"ssl_handshake_timeout = {self._seconds} s"
+                text = f"the TLS handshake took longer than {limit}"
+                raise ConnectionAbortedError(errno.ECONNABORTED, text)
+            bounds = [seconds for seconds in (left, own_left) if seconds is not None]
+            # Rounded up, so that a wait is not repeated for a fraction.
+            if poll.poll(int(min(bounds) * 1000) + 1 if bounds else None):
+                return
 
 
-def _step(secure: ssl.SSLObject, sock: socket.socket, outgoing: ssl.MemoryBIO) -> bool:
-    try:
-        secure.do_handshake()
-    except ssl.SSLWantReadError:
-        return False
-    except ssl.SSLError:
-        with contextlib.suppress(OSError):
-            sock.send(outgoing.read())  # the alert
-        raise
-    return True
+def _carry(connection: ClientConnection, tls: HostTLS, deadline: _Deadline) -> None:
+    """
+    Have connection carried over the socket that the core connected.
 
+    Raises:
+        OSError, ssl.SSLError: TLS failed, and nothing is left open.
+        Error: The core did.
+        _Expired: deadline has passed.
 
-def _send(sock: socket.socket, data: bytes, limit: Limit) -> None:
-    while data:
-        wait_for(sock, select.POLLOUT, limit)
-        with contextlib.suppress(BlockingIOError):
-            data = data[sock.send(data) :]
+    """
+    connection._tls_description = {}
+    with socket.socket(fileno=connection._await_socket()) as sock:
+        info = connection.info()
+        outer, inner = tls.with_proxy(info["proxy"]), tls.with_server(info["uri"])
+        first = _Layer(sock, None, outer or inner)
+        with about_proxy(info["proxy"] if outer else ""):
+            first.shake_hands(deadline)
+        connection._carry(sock.fileno(), first.secure, first.incoming, first.outgoing)
+        if outer:
+            connection._await_tunnel()
+        if outer and inner:
+            second = _Layer(sock, first, inner)
+            second.shake_hands(deadline)
+            connection._carry_within(second.secure, second.incoming, second.outgoing)
+            first = second
+        if inner:
+            connection._tls_description = description(first.secure)
 
 
 def connect_attached(connector: reconnect, uri: str) -> ClientConnection:
-    """Open a connection as connector says, with the plain context that its ssl is."""
+    """Open a connection as connector says, with the plain context that ssl or proxy_ssl is."""
+    tls = HostTLS(connector, uri)
+    milliseconds = tls.core["open_timeout_ms"]
     with connector._target.taken() as taken:
-        options = connector._core_options(uri) | taken
-        proxied = any(name.startswith("proxy") for name in options)
-        dialer = _Dialer(
-            connector._ssl,
-            {name: v for name, v in options.items() if not name.startswith("proxy")},
-            all_errors=connector._target.all_errors,
-            proxy=connector._proxy.url(uri) if proxied else None,
-        )
-    try:
         connection = connector._new_connection(uri)
-        milliseconds = options["open_timeout_ms"]
-        limit = Limit(milliseconds / 1000 if milliseconds else None)
         try:
-            _open(connector, connection, dialer, uri, limit, proxied=proxied)
-        except BaseException:
+            connection._attach(uri, **tls.core, **taken)
+            _open(connection, tls, _Deadline(milliseconds / 1000 if milliseconds else None))
+        except BaseException as error:
             connection._abandon()
+            if isinstance(error, _core.Error):
+                info = None if connection._closed is None else connection._describe()
+                all_errors = connector._target.all_errors
+                exception = open_error(error, connection._uri, info, all_errors=all_errors)
+                raise exception from exception.__cause__
             raise
-    finally:
-        dialer.close()
     return connection
 
 
-def _open(
-    connector: reconnect,
-    connection: ClientConnection,
-    dialer: _Dialer,
-    uri: str,
-    limit: Limit,
-    *,
-    proxied: bool,
-) -> None:
-    all_errors = connector._target.all_errors
-    try:
-        connection._attach(uri, **dialer.core)
-        while True:
-            with contextlib.suppress(Expired):  # which the core tells
-                dialer.dial(connection, uri, limit)
-            if connection._await_open():
-                return
-            uri = _follow(connector, connection, dialer, uri, proxied=proxied)
-    except _core.Error as error:
-        info = None if connection._closed is None else connection._describe()
-        exception = open_error(error, connection._uri, info, all_errors=all_errors)
-        raise exception from exception.__cause__
-    except ProxyError as error:
-        raise error from None
-
-
-def _follow(
-    connector: reconnect,
-    connection: ClientConnection,
-    dialer: _Dialer,
-    uri: str,
-    *,
-    proxied: bool,
-) -> str:
-    """Return where connection was redirected, if that may be followed."""
-    failed = connection._redirect_error()
-    assert failed is not None
-    new: str = connection.info()["uri"]
-    try:
-        dialer.redirected(uri, new, connector._proxy.url(new) if proxied else None)
-    except Exception as reason:
-        raise reason from open_error(failed, uri, connection._failed_info())
-    connection._uri = new
-    return new
+def _open(connection: ClientConnection, tls: HostTLS, deadline: _Deadline) -> None:
+    while True:
+        with contextlib.suppress(_Expired):
+            _carry(connection, tls, deadline)
+        if connection._await_open():
+            return
+        connection._uri = connection.info()["uri"]

@@ -44,29 +44,17 @@ class ClientConnection(Connection):
 
     _uri = ""
     _target: Target
-    # What is known of a connection whose bytes Python's TLS carries, with addresses.
-    _carried: dict[str, Any] | None = None
+    # What Python knows of TLS, where it does that.
+    _tls_description: dict[str, Any] | None = None
 
     @property
     def uri(self) -> str:
         """The URI that this connection went to, without user and password."""
         return self._describe()["uri"] or without_credentials(self._uri)
 
-    @property
-    def local_address(self) -> Any:
-        """Address of this side as socket.getsockname has it: (host, port) for IPv4."""
-        carried = self._carried
-        return super().local_address if carried is None else carried["local_address"]
-
-    @property
-    def remote_address(self) -> Any:
-        """Address of the other side as socket.getpeername has it: (host, port) for IPv4."""
-        carried = self._carried
-        return super().remote_address if carried is None else carried["remote_address"]
-
     def _describe(self) -> dict[str, Any]:
         info = super()._describe()
-        return info if self._carried is None else info | self._carried
+        return info if self._tls_description is None else info | self._tls_description
 
     def _address(self, text: str) -> Any:
         return path_address(text) if self._target.is_unix else super()._address(text)
@@ -182,20 +170,9 @@ class reconnect(Connector):
         connection._uri, connection._target = uri, self._target
         return connection
 
-    def _check_plain(self) -> None:
-        from ._attached import refuse_proxy
-
-        refuse_proxy(self._proxy.given)
-
-    def _check_plain_proxy(self) -> None:
-        raise TypeError(
-            "proxy_ssl is a plain ssl.SSLContext, whose certificates cannot be read; "
-            "make it with aiows.create_default_context or aiows.SSLContext"
-        )
-
     def _connect(self, uri: str) -> ClientConnection:
         _library.load()
-        if self._plain:
+        if self._host_tls:
             from ._attached import connect_attached
 
             return connect_attached(self, uri)

@@ -8,7 +8,7 @@ from typing import Any
 
 from servers.fixtures import server_context
 
-from harness import ASYNCIO, SYNC, Run, plain_context, scenario
+from harness import ASYNCIO, Run, plain_context, scenario
 from peer import Session
 
 
@@ -157,29 +157,22 @@ async def tls_through_a_proxy(run: Run) -> None:
     await run.outcome("recv", ws.recv())
 
 
-@scenario("", flavors=ASYNCIO)
+@scenario("")
 async def plain_contexts_for_proxies(run: Run) -> None:
-    await through_a_proxy_of_a_plain_context(run)
-
-
-@scenario("", flavors=SYNC, difference="plain-ssl-contexts")
-async def plain_contexts_for_proxies_of_threads(run: Run) -> None:
-    await through_a_proxy_of_a_plain_context(run)
-
-
-async def through_a_proxy_of_a_plain_context(run: Run) -> None:
     certificates = run.surroundings.certificates
     proxy = await tunnel(run, tls=server_context(certificates))
-    peer = await run.peer()
+    context = plain_context(certificates.ca)
+    for tls in (None, server_context(certificates)):
+        peer = await run.peer(tls=tls)
 
-    async def greet() -> Any:
-        context = plain_context(certificates.ca)
-        uri = f"https://127.0.0.1:{proxy.port}"
-        ws = await run.connect(peer, proxy=uri, proxy_ssl=context)
-        await ws.send("x")
-        return await ws.recv()
+        async def greet(peer: Any = peer, tls: Any = tls) -> Any:
+            uri = f"https://127.0.0.1:{proxy.port}"
+            options = {"ssl": context} if tls else {}
+            ws = await run.connect(peer, proxy=uri, proxy_ssl=context, **options)
+            await ws.send("x")
+            return await ws.recv()
 
-    await run.outcome("recv", greet())
+        await run.outcome("recv", greet())
 
 
 @scenario("")
