@@ -25,15 +25,7 @@ from aiows import State, create_default_context
 from aiows.exceptions import ConnectionClosed, ConnectionClosedOK
 from aiows.sync import ClientConnection, Pong, connect, unix_connect, unix_reconnect
 from programs import run
-
-HANG_S = 60.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HANG_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+from threads import HANG_S, until
 
 
 @pytest.fixture(params=["plain", "core TLS", "Python's TLS"])

@@ -7,7 +7,6 @@ import contextlib
 import struct
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,15 +15,7 @@ from servers.launch import ServerProcess
 
 from aiows.exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedError
 from aiows.sync import ClientConnection, connect
-
-HANG_S = 60.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HANG_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+from threads import HANG_S, until
 
 
 def receiving(pool: ThreadPoolExecutor, ws: ClientConnection) -> Future[Any]:

@@ -97,28 +97,24 @@ void loop_unlink(Loop *self, Connection *conn)
 	conn->previous = conn->next = NULL;
 }
 
-static PyObject *start(Loop *self, PyObject *args, PyObject *kwargs,
-                       __typeof__(lib.connect) function)
+static Connection *fresh(Loop *self, PyObject *object)
 {
-	PyObject *object, *uri;
-	if (loop_check(self) < 0 ||
-	    !PyArg_ParseTuple(args, "O!O", self->state->connection_type, &object, &uri)) {
-		return NULL;
-	}
 	Connection *conn = (Connection *)object;
 	if (conn->loop != self || conn->handle != NULL || conn->registered ||
 	    conn->status != AIOWS_CONNECTING) {
 		PyErr_SetString(PyExc_RuntimeError, "expected a fresh Connection of this loop");
 		return NULL;
 	}
-	aiows_error error = { .size = sizeof error };
-	aiows_conn *handle = NULL;
-	loop_add(self, conn);
-	int code = start_connection(function, self->state, self->handle, uri, kwargs,
-	                            (uint64_t)(uintptr_t)conn, &handle, &error);
+	return conn;
+}
+
+// started ends what starts conn with what the library answered.
+static PyObject *started(Loop *self, Connection *conn, aiows_conn *handle, int code,
+                         const aiows_error *error)
+{
 	if (code < 0) {
 		if (code != SEND_RAISED) {
-			raise_error(self->state, code, &error);
+			raise_error(self->state, code, error);
 		}
 		loop_unlink(self, conn);
 		loop_forget(self, conn);
@@ -129,6 +125,26 @@ static PyObject *start(Loop *self, PyObject *args, PyObject *kwargs,
 		conn->handle = handle;
 	}
 	Py_RETURN_NONE;
+}
+
+static PyObject *start(Loop *self, PyObject *args, PyObject *kwargs,
+                       __typeof__(lib.connect) function)
+{
+	PyObject *object, *uri;
+	if (loop_check(self) < 0 ||
+	    !PyArg_ParseTuple(args, "O!O", self->state->connection_type, &object, &uri)) {
+		return NULL;
+	}
+	Connection *conn = fresh(self, object);
+	if (conn == NULL) {
+		return NULL;
+	}
+	aiows_error error = { .size = sizeof error };
+	aiows_conn *handle = NULL;
+	loop_add(self, conn);
+	int code = start_connection(function, self->state, self->handle, uri, kwargs,
+	                            (uint64_t)(uintptr_t)conn, &handle, &error);
+	return started(self, conn, handle, code, &error);
 }
 
 static PyObject *loop_connect(PyObject *op, PyObject *args, PyObject *kwargs)
@@ -150,10 +166,8 @@ static PyObject *loop_attach_redirect(PyObject *op, PyObject *args)
 	                      self->state->connection_type, &from_object)) {
 		return NULL;
 	}
-	Connection *conn = (Connection *)object;
-	if (conn->loop != self || conn->handle != NULL || conn->registered ||
-	    conn->status != AIOWS_CONNECTING) {
-		PyErr_SetString(PyExc_RuntimeError, "expected a fresh Connection of this loop");
+	Connection *conn = fresh(self, object);
+	if (conn == NULL) {
 		return NULL;
 	}
 	aiows_error error = { .size = sizeof error };
@@ -161,15 +175,7 @@ static PyObject *loop_attach_redirect(PyObject *op, PyObject *args)
 	loop_add(self, conn);
 	int32_t code = lib.attach_redirect(((Connection *)from_object)->handle,
 	                                   (uint64_t)(uintptr_t)conn, &handle, &error);
-	if (code < 0) {
-		raise_error(self->state, code, &error);
-		loop_unlink(self, conn);
-		loop_forget(self, conn);
-		loop_wake(self); // for on_idle
-		return NULL;
-	}
-	conn->handle = handle;
-	Py_RETURN_NONE;
+	return started(self, conn, handle, code, &error);
 }
 
 // --- closing
