@@ -12,23 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiows import _core, _library
+from scripted import CLOSE, GUID, TEXT, frame
 
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 CLEAN, PEER_FIRST = 2, 4
 SOCKET_TIMEOUT_S = 60.0
-
-
-def frame(opcode: int, payload: bytes = b"") -> bytes:
-    """Return an unmasked frame of a message in one piece (RFC 6455 section 5.2)."""
-    size = len(payload)
-    if size < 126:
-        length = bytes([size])
-    elif size < 1 << 16:
-        length = b"\x7e" + size.to_bytes(2, "big")
-    else:
-        length = b"\x7f" + size.to_bytes(8, "big")
-    return bytes([0x80 | opcode]) + length + payload
 
 
 def texts(*messages: str) -> bytes:

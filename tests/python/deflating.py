@@ -21,6 +21,7 @@ import websockets.asyncio.client
 import websockets.asyncio.server
 from websockets.extensions import permessage_deflate
 
+import scripted
 from aiows import ClientConnection, ServerConnection, connect, serve
 
 Handler = Callable[[Any], Awaitable[None]]
@@ -131,14 +132,8 @@ def bomb(size: int) -> bytes:
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, compressed: bool = True) -> bytes:
     """Return a frame; masked with zeros, as a client's, by `masked`."""
-    size = len(payload)
-    if size < 126:
-        length = bytes([size])
-    elif size < 1 << 16:
-        length = b"\x7e" + size.to_bytes(2, "big")
-    else:
-        length = b"\x7f" + size.to_bytes(8, "big")
-    return bytes([fin << 7 | compressed << 6 | opcode]) + length + payload
+    plain = scripted.frame(opcode, payload, fin)
+    return bytes([plain[0] | compressed << 6]) + plain[1:]
 
 
 def masked(unmasked: bytes) -> bytes:

@@ -17,7 +17,7 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
-def frame(opcode: int, payload: bytes, fin: bool = True) -> bytes:
+def frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
     """Return an unmasked frame (RFC 6455 section 5.2)."""
     size = len(payload)
     if size < 126:

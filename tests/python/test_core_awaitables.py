@@ -12,18 +12,8 @@ from typing import Any
 
 import pytest
 
-from core_peer import (
-    BINARY,
-    Busy,
-    ClosedBadly,
-    ClosedOK,
-    close_frame,
-    core,
-    frame,
-    texts,
-    turns,
-    until,
-)
+from core_peer import Busy, ClosedBadly, ClosedOK, close_frame, core, texts, turns, until
+from scripted import BINARY, frame
 
 KINDS = ["c", "python", *(["eager"] if sys.version_info >= (3, 12) else [])]
 

@@ -16,22 +16,18 @@ import pytest
 
 from aiows import _core
 from core_peer import (
-    BINARY,
     CLEAN,
-    CLOSE,
     PEER_FIRST,
-    PING,
-    PONG,
     ClosedBadly,
     ClosedOK,
     Connection,
     close_frame,
     core,
-    frame,
     texts,
     turns,
     until,
 )
+from scripted import BINARY, CLOSE, PING, PONG, frame
 
 # A message of 2,000 bytes stays in its event until it is received.
 LENGTHS = pytest.mark.parametrize("length", [1, 2000])

@@ -19,7 +19,8 @@ import pytest
 from servers.fixtures import Certificates
 
 from aiows import _core, _library
-from core_peer import ClosedOK, Connection, Peer, close_frame, core, frame, turns, until
+from core_peer import ClosedOK, Connection, Peer, close_frame, core, turns, until
+from scripted import frame
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of RFC 6455 section 1.3

@@ -9,20 +9,8 @@ from typing import Any
 import pytest
 
 from aiows import _core
-from core_peer import (
-    CLOSE,
-    PING,
-    PONG,
-    ClosedBadly,
-    ClosedOK,
-    Connection,
-    close_frame,
-    core,
-    frame,
-    texts,
-    turns,
-    until,
-)
+from core_peer import ClosedBadly, ClosedOK, Connection, close_frame, core, texts, turns, until
+from scripted import CLOSE, PING, PONG, frame
 
 SMALL_MARKS = {"write_high": 1000, "write_low": 100}
 LARGE = bytes(8 << 20)  # more than the sockets' buffers take
