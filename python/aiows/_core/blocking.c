@@ -25,33 +25,6 @@ bool blocking_usable(Blocking *self)
 
 // --- receiving
 
-// may_receive raises unless this thread may take messages.
-static bool may_receive(Blocking *self, int want)
-{
-	if (refuse_receiver(self)) {
-		return false;
-	}
-	if (self->receiving || (self->streaming && want == WANT_WHOLE)) {
-		raise_concurrent(self);
-		return false;
-	}
-	return true;
-}
-
-static PyObject *receive_alone(Blocking *self, int64_t deadline, int want, int decode)
-{
-	if (!may_receive(self, want)) {
-		return NULL;
-	}
-	self->receiving = true;
-	PyObject *message = receive(self, deadline, want, decode);
-	self->receiving = false;
-	if (message == NULL && !PyErr_Occurred()) {
-		PyErr_SetString(PyExc_TimeoutError, "no message came within the timeout");
-	}
-	return message;
-}
-
 PyDoc_STRVAR(recv_doc, "recv($self, /, timeout=None, decode=None)\n--\n\n"
                        "Wait for the next message: str for TEXT, bytes for BINARY.\n\n"
                        "timeout is in seconds, None for no limit; after it TimeoutError is\n"
@@ -59,84 +32,13 @@ PyDoc_STRVAR(recv_doc, "recv($self, /, timeout=None, decode=None)\n--\n\n"
                        "not, whatever came. Raises _closed_exception() once closed and\n"
                        "empty, _concurrency_error() while another thread receives.");
 
-static PyObject *blocking_recv(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names)
-{
-	static const char *const keywords[2] = { "timeout", "decode" };
-	Blocking *self = (Blocking *)op;
-	PyObject *values[2] = { NULL, NULL };
-	int64_t deadline = NO_DEADLINE;
-	int decode = -1;
-	if (!blocking_usable(self)) {
-		return NULL;
-	}
-	if (n != 0 || names != NULL) {
-		if (keywords_from(args, n, names, keywords, values) < 0 ||
-		    deadline_from_object(values[0], &deadline) < 0 ||
-		    decode_from_object(values[1], &decode) < 0) {
-			return NULL;
-		}
-	}
-	return receive_alone(self, deadline, WANT_WHOLE, decode);
-}
-
-static PyObject *blocking_next(PyObject *op)
-{
-	Blocking *self = (Blocking *)op;
-	if (!blocking_usable(self)) {
-		return NULL;
-	}
-	PyObject *message = receive_alone(self, NO_DEADLINE, WANT_WHOLE, -1);
-	if (message == NULL && self->state->closed_ok != NULL &&
-	    PyErr_ExceptionMatches(self->state->closed_ok)) {
-		PyErr_Clear(); // StopIteration
-	}
-	return message;
-}
-
 PyDoc_STRVAR(take_doc, "_take($self, decode=None, /)\n--\n\n"
                        "A message that has been read already, None without one.");
-
-static PyObject *blocking_take(PyObject *op, PyObject *args)
-{
-	Blocking *self = (Blocking *)op;
-	PyObject *choice = NULL;
-	int decode;
-	bool failed = false;
-	if (!blocking_usable(self) || !PyArg_ParseTuple(args, "|O:_take", &choice) ||
-	    decode_from_object(choice, &decode) < 0) {
-		return NULL;
-	}
-	if (!may_receive(self, WANT_WHOLE)) {
-		return NULL;
-	}
-	PyObject *message = take(self, WANT_WHOLE, decode, &failed);
-	return message != NULL || failed ? message : Py_NewRef(Py_None);
-}
 
 PyDoc_STRVAR(recv_part_doc, "_recv_part($self, /)\n--\n\n"
                             "Wait for the next part of a message: (data, fin, text).");
 
-static PyObject *blocking_recv_part(PyObject *op, PyObject *unused UNUSED)
-{
-	Blocking *self = (Blocking *)op;
-	return blocking_usable(self) ? receive_alone(self, NO_DEADLINE, WANT_PART, -1) : NULL;
-}
-
 PyDoc_STRVAR(stream_doc, "_stream($self, /)\n--\n\nHave messages come in parts from now on.");
-
-static PyObject *blocking_stream(PyObject *op, PyObject *unused UNUSED)
-{
-	Blocking *self = (Blocking *)op;
-	if (!blocking_usable(self)) {
-		return NULL;
-	}
-	aiows_conn *handle = self->handle;
-	if (handle != NULL && self->on_message == NULL) {
-		Py_BEGIN_ALLOW_THREADS lib.conn_stream(handle, 1);
-		Py_END_ALLOW_THREADS
-	}
-	Py_RETURN_NONE;
-}
 
 // --- sending
 

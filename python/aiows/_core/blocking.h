@@ -117,8 +117,7 @@ size_t blocking_queued(Blocking *self);
 void blocking_drop(Blocking *self); // what is queued
 
 // --- waiting.c
-PyObject *take(Blocking *self, int want, int decode, bool *failed);
-PyObject *receive(Blocking *self, int64_t deadline, int want, int decode);
+int take_item(Blocking *self, bool as_bytes, Item *item);
 int turn(Blocking *self, int64_t deadline, bool receiving);
 int follow(Blocking *self, int64_t deadline);
 void wake_followers(Blocking *self);
@@ -127,7 +126,6 @@ int glance(Blocking *self);
 int driven(Blocking *self, int result); // ends driving, and returns result
 void end_loop(Blocking *self);
 PyObject *raise_ended(Blocking *self); // NULL
-PyObject *raise_concurrent(Blocking *self); // NULL
 int deadline_from_object(PyObject *timeout, int64_t *deadline);
 
 // --- carrying.c
@@ -149,6 +147,14 @@ bool refuse_receiver(Blocking *self); // raises where messages go to on_message
 int tell_end(Blocking *self);
 PyObject *blocking_turn(PyObject *op, PyObject *args);
 PyObject *blocking_await_end(PyObject *op, PyObject *args);
+
+// --- blocking_recv.c
+PyObject *take(Blocking *self, int want, int decode, bool *failed);
+PyObject *blocking_recv(PyObject *op, PyObject *const *args, Py_ssize_t n, PyObject *names);
+PyObject *blocking_next(PyObject *op);
+PyObject *blocking_take(PyObject *op, PyObject *args);
+PyObject *blocking_recv_part(PyObject *op, PyObject *unused);
+PyObject *blocking_stream(PyObject *op, PyObject *unused);
 
 // --- blocking_send.c
 int32_t start_close(Blocking *self, int close_code, const char *reason);

@@ -83,7 +83,31 @@ static Item queue_take(Blocking *self)
 	return item;
 }
 
+// take_item takes what is at the front: 1, 0 when nothing is there, or -1.
+int take_item(Blocking *self, bool as_bytes, Item *item)
+{
+	if (self->count > 0) {
+		*item = queue_take(self);
+	} else if (!self->driving && self->next_event < self->n_events &&
+	           self->events[self->next_event].type == AIOWS_EV_MESSAGE) {
+		if (item_of(self, &self->events[self->next_event++], as_bytes, item) < 0) {
+			return -1;
+		}
+	} else {
+		return 0;
+	}
+	self->received_at = item->time_ns;
+	return 1;
+}
+
 // --- the end
+
+PyObject *raise_ended(Blocking *self)
+{
+	raise_object(PyObject_CallMethodObjArgs((PyObject *)self, self->state->s__closed_exception,
+	                                        NULL));
+	return NULL;
+}
 
 static void remember(PyObject **slot, PyObject *value)
 {
@@ -516,134 +540,4 @@ int deadline_from_object(PyObject *timeout, int64_t *deadline)
 		*deadline = seconds > 0 ? now + (int64_t)(seconds * 1e9) : now;
 	}
 	return 0;
-}
-
-// --- receiving
-
-PyObject *raise_concurrent(Blocking *self)
-{
-	raise_object(PyObject_CallMethodObjArgs((PyObject *)self, self->state->s__concurrency_error,
-	                                        NULL));
-	return NULL;
-}
-
-PyObject *raise_ended(Blocking *self)
-{
-	raise_object(PyObject_CallMethodObjArgs((PyObject *)self, self->state->s__closed_exception,
-	                                        NULL));
-	return NULL;
-}
-
-// pop takes what is at the front: 1, 0 when nothing is there, or -1.
-static int pop(Blocking *self, bool as_bytes, Item *item)
-{
-	if (self->count > 0) {
-		*item = queue_take(self);
-	} else if (!self->driving && self->next_event < self->n_events &&
-	           self->events[self->next_event].type == AIOWS_EV_MESSAGE) {
-		if (item_of(self, &self->events[self->next_event++], as_bytes, item) < 0) {
-			return -1;
-		}
-	} else {
-		return 0;
-	}
-	self->received_at = item->time_ns;
-	return 1;
-}
-
-// join makes a message of the parts that were gathered.
-static PyObject *join(Blocking *self, int decode)
-{
-	PyObject *parts = self->parts;
-	self->parts = NULL;
-	PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
-	PyObject *joined = empty != NULL ? PyObject_CallMethod(empty, "join", "O", parts) : NULL;
-	Py_XDECREF(empty);
-	Py_DECREF(parts);
-	bool text = decode < 0 ? self->parts_kind == AIOWS_TEXT : decode;
-	return message_decode(joined, text);
-}
-
-static PyObject *take_whole(Blocking *self, int decode, bool *failed)
-{
-	Item item;
-	int found;
-	while ((found = pop(self, decode == 0, &item)) > 0) {
-		PyObject *message = NULL;
-		if (item.part == PART_NONE) {
-			message = message_decode(item.object, decode);
-		} else {
-			self->parts_kind = item.kind;
-			if (self->parts == NULL) {
-				self->parts = PyList_New(0);
-			}
-			int result =
-				self->parts != NULL ? PyList_Append(self->parts, item.object) : -1;
-			Py_DECREF(item.object);
-			if (result == 0 && item.part == PART_MORE) {
-				continue;
-			}
-			message = result == 0 ? join(self, decode) : NULL;
-		}
-		*failed = message == NULL;
-		return message;
-	}
-	*failed = found < 0;
-	return NULL;
-}
-
-// take_part returns (data, fin, text).
-static PyObject *take_part(Blocking *self, bool *failed)
-{
-	Item item;
-	PyObject *part = NULL;
-	if (self->parts != NULL) { // a recv was interrupted, or its time was up
-		PyObject *data = Py_XNewRef(PyList_GetItem(self->parts, 0));
-		if (data != NULL && PyList_SetSlice(self->parts, 0, 1, NULL) == 0) {
-			part = Py_BuildValue("(OOO)", data, Py_False,
-			                     self->parts_kind == AIOWS_TEXT ? Py_True : Py_False);
-		}
-		Py_XDECREF(data);
-		if (PyList_Size(self->parts) == 0) {
-			Py_CLEAR(self->parts);
-		}
-		self->streaming = true;
-	} else {
-		int found = pop(self, false, &item);
-		if (found <= 0) {
-			*failed = found < 0;
-			return NULL;
-		}
-		self->streaming = item.part == PART_MORE;
-		part = Py_BuildValue("(NOO)", item.object, self->streaming ? Py_False : Py_True,
-		                     item.kind == AIOWS_TEXT ? Py_True : Py_False);
-	}
-	*failed = part == NULL;
-	return part;
-}
-
-// take returns what is there, or NULL; *failed tells an exception.
-PyObject *take(Blocking *self, int want, int decode, bool *failed)
-{
-	*failed = false;
-	return want == WANT_PART ? take_part(self, failed) : take_whole(self, decode, failed);
-}
-
-// receive waits for a message. NULL without an exception: the time is up.
-PyObject *receive(Blocking *self, int64_t deadline, int want, int decode)
-{
-	for (;;) {
-		bool failed = false;
-		PyObject *message = take(self, want, decode, &failed);
-		if (message != NULL || failed) {
-			return message;
-		}
-		if (self->status == AIOWS_CLOSED) {
-			return raise_ended(self);
-		}
-		int result = turn(self, deadline, true);
-		if (result <= 0) {
-			return result == 0 ? take(self, want, decode, &failed) : NULL;
-		}
-	}
 }
