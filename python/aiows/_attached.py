@@ -41,6 +41,7 @@ class Carrier(asyncio.Protocol):
     Attributes:
         connection: Whose bytes they are.
         next: What follow made, None before that.
+        inner: TLS with the server follows in the one with an https:// proxy.
         description: What is known of TLS, by the names that the core's info has.
 
     """
@@ -61,6 +62,7 @@ class Carrier(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         # What the core has come to: connected, and let through by an https:// proxy.
         self._steps = {name: loop.create_future() for name in ("socket", "tunnel")}
+        self.inner = False
         self._held = False  # the core's output is for a TLS that has not begun
         self._full = False
         self._paused = False
@@ -134,18 +136,13 @@ class Carrier(asyncio.Protocol):
 
     def reached(self, step: str) -> None:
         """Note that the opening has come to "socket" or "tunnel"."""
-        self._held = step == "tunnel"
+        self._held = self.inner and step == "tunnel"
         if not self._steps[step].done():
             self._steps[step].set_result(None)
 
     async def until(self, step: str) -> None:
         """Wait for a step of the opening."""
         await self._steps[step]
-
-    def release(self) -> None:
-        """Go on without a TLS with the server."""
-        self._held = False
-        self.pump()
 
     def pump(self) -> None:
         """Give the transport what waits, as far as it takes it."""
@@ -250,6 +247,7 @@ async def _carry(carrier: Carrier, tls: HostTLS) -> None:
     sock = socket.socket(fileno=connection._take_socket())
     info = connection.info()
     outer, inner = tls.with_proxy(info["proxy"]), tls.with_server(info["uri"])
+    carrier.inner = bool(outer and inner)
     with about_proxy(info["proxy"] if outer else ""):
         transport = await transport_of(sock, carrier, outer or inner)
     if outer:
@@ -258,10 +256,8 @@ async def _carry(carrier: Carrier, tls: HostTLS) -> None:
         except BaseException:
             transport.abort()
             raise
-        if not inner:
-            carrier.release()
-            return
-        transport = await secure(transport, carrier, inner)
+        if inner:
+            transport = await secure(transport, carrier, inner)
     if inner:
         carrier.description = description(transport.get_extra_info("ssl_object"))
 
