@@ -3,6 +3,7 @@ package libws
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"iter"
@@ -160,37 +161,37 @@ func inflateBy(a *deflate.Agreement, server bool, limit int) func([]byte) ([]byt
 
 // inflateStartBy returns what naiveReader inflates the start of a message with: Go's own
 // decompressor, after ours said whether it is right. Ours refuses a stored block that is
-// cut before it looks at what is there, which may be too long by itself. whole is called before it for each
-// message that ended.
+// cut before it looks at what is there, which may be too long by itself. whole is called
+// before it for each message that ended.
 func inflateStartBy(a *deflate.Agreement, server bool, limit int) (start, whole func([]byte) ([]byte, *deflate.Error)) {
 	if a == nil {
 		return nil, nil
 	}
-	var payloads [][]byte
-	var past []byte
+	var window []byte
 	inflate := inflateBy(a, server, limit)
 	whole = func(payload []byte) ([]byte, *deflate.Error) {
 		text, err := inflate(payload)
-		payloads = append(payloads, slices.Clone(payload))
-		past = append(past, text...)
+		if !a.ServerNoContextTakeover {
+			window = append(window, text...)
+			window = window[max(0, len(window)-1<<15):]
+		}
 		return text, err
 	}
 	start = func(payload []byte) ([]byte, *deflate.Error) {
-		again := inflateBy(a, server, limit)
-		for _, p := range payloads {
-			_, _ = again(p)
-		}
-		if _, err := again(payload); err != nil && err != deflate.ErrTruncated {
+		// A message that is stored and has the window for its text brings it back.
+		past := append(binary.LittleEndian.AppendUint16([]byte{0}, uint16(len(window))), 0, 0)
+		binary.LittleEndian.PutUint16(past[3:], ^uint16(len(window)))
+		r := deflate.NewReceiver(a, server, goHeap{})
+		if _, err := r.Inflate(slices.Concat(past, window, []byte{0}), nil, goBuffer{}, 0); err != nil {
 			return nil, err
 		}
-		window := past
-		if a.ServerNoContextTakeover {
-			window = nil
+		if _, err := r.Inflate(payload, nil, goBuffer{}, uint64(limit)); err != nil && err != deflate.ErrTruncated {
+			return nil, err
 		}
 		var text []byte
 		for { // a block that says it is the last is followed by another stream
 			in := bytes.NewReader(payload)
-			some, err := io.ReadAll(flate.NewReaderDict(in, append(window, text...)))
+			some, err := io.ReadAll(flate.NewReaderDict(in, slices.Concat(window, text)))
 			text = append(text, some...)
 			if limit > 0 && len(text) > limit {
 				return nil, deflate.ErrTooBig
@@ -294,11 +295,13 @@ func allowed(reader naiveReader, stream []byte, mode int, agreed *deflate.Agreem
 			return
 		}
 		reader.parts = true
-		for reader.from = range len(stream) + 1 {
+		for ; reader.from <= len(stream); reader.from++ {
 			reader.inflateStart, reader.inflate = inflateStartBy(agreed, reader.server, reader.limit)
-			if !yield(reader.read(stream)) || mode == modeParts || agreed == nil {
+			want := reader.read(stream)
+			if !yield(want) || mode == modeParts || agreed == nil {
 				return
 			}
+			reader.from = max(reader.from, want.begun) // no message before it makes a difference
 		}
 	}
 }

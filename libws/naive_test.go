@@ -33,8 +33,9 @@ type naiveOutcome struct {
 	lines []string // as host.outcome writes them
 	pings []string // payloads, in hexadecimal
 	// Of the Close frame that has to be sent, 0: none.
-	code int
-	fail error // the rule that the peer broke
+	code  int
+	fail  error // the rule that the peer broke
+	begun int   // at which octet of the stream the newest message did
 }
 
 func (n naiveReader) read(b []byte) (o naiveOutcome) {
@@ -140,6 +141,7 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 		limit := n.limit
 		if kind == 0 {
 			kind, packed = opcode, rsv != 0
+			o.begun = total - len(b) - len(payload) - at
 		}
 		if packed && limit > 0 { // what cannot be compressed gets longer
 			limit += limit/16 + 64
