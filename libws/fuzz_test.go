@@ -160,9 +160,8 @@ func inflateBy(a *deflate.Agreement, server bool, limit int) func([]byte) ([]byt
 }
 
 // inflateStartBy returns what naiveReader inflates the start of a message with: Go's own
-// decompressor, after ours said whether it is right. Ours refuses a stored block that is
-// cut before it looks at what is there, which may be too long by itself. whole is called
-// before it for each message that ended.
+// decompressor, after ours said whether it is right. whole is called before it for each
+// message that ended.
 func inflateStartBy(a *deflate.Agreement, server bool, limit int) (start, whole func([]byte) ([]byte, *deflate.Error)) {
 	if a == nil {
 		return nil, nil
@@ -193,9 +192,6 @@ func inflateStartBy(a *deflate.Agreement, server bool, limit int) (start, whole 
 			in := bytes.NewReader(payload)
 			some, err := io.ReadAll(flate.NewReaderDict(in, slices.Concat(window, text)))
 			text = append(text, some...)
-			if limit > 0 && len(text) > limit {
-				return nil, deflate.ErrTooBig
-			}
 			if err != nil || in.Len() == 0 {
 				return text, nil
 			}

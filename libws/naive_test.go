@@ -156,18 +156,13 @@ func (n naiveReader) read(b []byte) (o naiveOutcome) {
 			return broken(wire.ErrMessageTooBig, 1009)
 		}
 		message = append(message, payload...)
-		told := n.parts && n.from < total-len(b) // in parts, before this frame was complete
-		if came := len(message) - (total - len(b) - n.from); packed && told && came > len(message)-len(payload) {
+		came := len(message) - (total - len(b) - n.from) // of it, when the host turned to parts
+		if packed && n.parts && len(message)-len(payload) < came && came < len(message) {
 			if code, e := n.start(kind, message[:came]); e != nil {
 				return broken(e, code)
 			}
 		}
 		if packed && fin && whole {
-			if told { // what is too long is so before its end is seen to be missing
-				if _, err := n.inflateStart(message); err != nil {
-					return broken(err, int(err.Code))
-				}
-			}
 			text, err := n.inflate(message)
 			if err != nil {
 				return broken(err, int(err.Code))

@@ -66,14 +66,13 @@ func (d *inflater) message() *Error {
 			if d.atEnd() {
 				return nil
 			}
-			var n int
-			if n, err = d.storedLength(); err != nil {
+			if d.stored, err = d.storedLength(); err != nil {
 				return err
 			}
-			if len(d.in)-d.pos < n {
-				return ErrTruncated
+			var end bool
+			if end, err = d.storedPart(); err == nil && !end {
+				err = ErrTruncated
 			}
-			err = d.copyStored(n)
 		case 1:
 			d.lit, d.dist = fixedLit, fixedDist
 			err = d.block()

@@ -372,6 +372,7 @@ func TestRefuses(t *testing.T) {
 		{"fixed symbol 286", "\x1a\x03", 0, ErrCode},
 		{"distance before the first byte", "\xf2\x00\x11\x00\x00", 0, ErrDistance},
 		{"one byte too many", hello, 4, ErrTooBig},
+		{"stored block cut behind one byte too many", "\x00\x05\x00\xfa\xff\x48\x65", 1, ErrTooBig},
 		{"stored, one byte too many", "\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", 4, ErrTooBig},
 	} {
 		receiver := NewReceiver(new(Config).agreement(parameters{}), false, newHeap())
