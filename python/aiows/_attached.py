@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import _core, _loop
 from ._connecting import secure, transport_of
 from ._errors import open_error
-from ._host_tls import HostTLS, about_proxy, description
+from ._host_tls import HostTLS, description, handshake
 from .exceptions import InvalidStatus
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ async def _carry(carrier: Carrier, tls: HostTLS) -> None:
     info = connection.info()
     outer, inner = tls.with_proxy(info["proxy"]), tls.with_server(info["uri"])
     carrier.inner = bool(outer and inner)
-    with about_proxy(info["proxy"] if outer else ""):
+    with handshake(info["uri"], info["proxy"] if outer else ""):
         transport = await transport_of(sock, carrier, outer or inner)
     if outer:
         try:
@@ -257,7 +257,8 @@ async def _carry(carrier: Carrier, tls: HostTLS) -> None:
             transport.abort()
             raise
         if inner:
-            transport = await secure(transport, carrier, inner)
+            with handshake(info["uri"]):
+                transport = await secure(transport, carrier, inner)
     if inner:
         carrier.description = description(transport.get_extra_info("ssl_object"))
 

@@ -8,6 +8,7 @@ uses it, over the socket that the core connects, and the core is attached to wha
 from __future__ import annotations
 
 import contextlib
+import errno
 import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from .proxy import authority
 if TYPE_CHECKING:
     from ._connector import Connector
 
-__all__ = ["HostTLS", "about_proxy", "description"]
+__all__ = ["HostTLS", "description", "handshake"]
 
 
 class HostTLS:
@@ -69,13 +70,18 @@ class HostTLS:
 
 
 @contextlib.contextmanager
-def about_proxy(url: str) -> Iterator[None]:
-    """Have errors of TLS with the proxy at url name it; "" for none."""
+def handshake(uri: str, proxy: str = "") -> Iterator[None]:
+    """Have errors of TLS name whom it was with: the server of uri, or the proxy at its URL."""
     try:
         yield
     except OSError as error:
-        if url:
-            error.add_note(f"proxy {url}")
+        host, port, _ = authority(uri)
+        server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        note = f"proxy {proxy}" if proxy else f"tls handshake with {server}"
+        if isinstance(error, ConnectionResetError) and not error.args:  # as asyncio has it
+            text = f"{note}: the peer closed the connection"
+            raise ConnectionResetError(errno.ECONNRESET, text) from None
+        error.add_note(note)
         raise
 
 

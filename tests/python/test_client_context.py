@@ -25,7 +25,7 @@ from servers.launch import ServerProcess
 from websockets.exceptions import ConnectionClosed
 from websockets.utils import accept_key
 
-import aiows
+import aiows.sync
 from aiows import AioWebSocket, State, connect, unix_connect
 from aiows.exceptions import ConnectionClosedError, InvalidStatus, SecurityError
 from tls_peers import mutual_contexts
@@ -210,6 +210,27 @@ async def test_status(certificates: Certificates) -> None:
             await connect(f"wss://localhost:{port}/", ssl=client_context(certificates))
     assert caught.value.response.status_code == 404
     assert caught.value.response.body == b"nothing here"
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n"])
+async def test_a_server_without_tls_is_named(certificates: Certificates, answer: bytes) -> None:
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer)
+        writer.close()
+
+    context = client_context(certificates)
+    async with await asyncio.start_server(leave, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for open_one in (
+            lambda: connect(f"wss://{address}/", ssl=context)._open(),
+            lambda: asyncio.to_thread(aiows.sync.connect, f"wss://{address}/", ssl=context),
+        ):
+            with pytest.raises((ssl.SSLError, ConnectionResetError)) as caught:
+                await open_one()
+            told = [str(caught.value), *getattr(caught.value, "__notes__", ())]
+            assert len(str(caught.value)) > 10
+            assert any(f"tls handshake with {address}" in line for line in told)
 
 
 async def test_timeouts(certificates: Certificates) -> None:

@@ -268,7 +268,8 @@ async def fake_proxy(*answers: bytes, then: str = "close") -> AsyncIterator[tupl
             else:
                 while data := await reader.read(1 << 16):
                     heard.put_nowait(data)
-                heard.put_nowait(b"")
+        if then == "wait":
+            heard.put_nowait(b"")  # the end, though it was a reset while an answer went out
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()

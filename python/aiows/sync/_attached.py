@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._errors import open_error
-from .._host_tls import HostTLS, about_proxy, description
+from .._host_tls import HostTLS, description, handshake
 
 if TYPE_CHECKING:
     from .client import ClientConnection, reconnect
@@ -148,14 +148,15 @@ def _carry(connection: ClientConnection, tls: HostTLS, deadline: _Deadline) -> N
         info = connection.info()
         outer, inner = tls.with_proxy(info["proxy"]), tls.with_server(info["uri"])
         first = _Layer(sock, None, outer or inner)
-        with about_proxy(info["proxy"] if outer else ""):
+        with handshake(info["uri"], info["proxy"] if outer else ""):
             first.shake_hands(deadline)
         connection._carry(sock.fileno(), first.secure, first.incoming, first.outgoing)
         if outer:
             connection._await_tunnel()
         if outer and inner:
             second = _Layer(sock, first, inner)
-            second.shake_hands(deadline)
+            with handshake(info["uri"]):
+                second.shake_hands(deadline)
             connection._carry_within(second.secure, second.incoming, second.outgoing)
             first = second
         if inner:
