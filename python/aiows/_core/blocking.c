@@ -308,17 +308,6 @@ static PyObject *blocking_error(PyObject *op, PyObject *unused UNUSED)
 	return Py_NewRef(last != NULL ? last : Py_None);
 }
 
-static PyObject *get_state(PyObject *op, void *closure UNUSED)
-{
-	return PyLong_FromLong(((Blocking *)op)->status);
-}
-
-static PyObject *get_closed(PyObject *op, void *closure UNUSED)
-{
-	PyObject *closed = ((Blocking *)op)->closed;
-	return Py_NewRef(closed != NULL ? closed : Py_None);
-}
-
 size_t blocking_queued(Blocking *self)
 {
 	size_t n = self->count;
@@ -346,35 +335,7 @@ static PyObject *get_queued(PyObject *op, void *closure UNUSED)
 static PyObject *get_buffered(PyObject *op, void *closure UNUSED)
 {
 	Blocking *self = (Blocking *)op;
-	size_t bytes = 0;
-	if (self->handle != NULL) {
-		int32_t code = lib.buffered(self->handle, &bytes);
-		if (code < 0 && code != AIOWS_ERR_CLOSED) {
-			raise_error(self->state, code, NULL);
-			return NULL;
-		}
-	}
-	return PyLong_FromSize_t(bytes + carry_held(self));
-}
-
-static PyObject *get_received_at(PyObject *op, void *closure UNUSED)
-{
-	return PyLong_FromLongLong(((Blocking *)op)->received_at);
-}
-
-static PyObject *get_paused(PyObject *op, void *closure UNUSED)
-{
-	return PyBool_FromLong(((Blocking *)op)->paused);
-}
-
-static PyObject *get_streaming(PyObject *op, void *closure UNUSED)
-{
-	return PyBool_FromLong(((Blocking *)op)->streaming);
-}
-
-static PyObject *get_muted(PyObject *op, void *closure UNUSED)
-{
-	return PyBool_FromLong(((Blocking *)op)->muted);
+	return buffered_of(self->state, self->handle, carry_held(self));
 }
 
 static PyObject *get_inherited(PyObject *op, void *closure UNUSED)
@@ -533,22 +494,17 @@ static PyMethodDef blocking_methods[] = {
 };
 
 static PyGetSetDef blocking_getset[] = {
-	{ "state", get_state, NULL, "0 connecting, 1 open, 2 closing, 3 closed.", NULL },
 	{ "queued", get_queued, NULL, "Messages that have been read and wait for recv().", NULL },
 	{ "buffered", get_buffered, NULL, "Bytes accepted and not yet written.", NULL },
-	{ "received_at", get_received_at, NULL,
-	  "CLOCK_MONOTONIC ns of the socket read of the last message returned.", NULL },
-	{ "paused", get_paused, NULL, "Whether the queue holds the peer back.", NULL },
-	{ "_closed", get_closed, NULL, "(code, reason, sent, flags) after the end, else None.",
-	  NULL },
-	{ "_streaming", get_streaming, NULL, "Whether _recv_part is inside a message.", NULL },
-	{ "_muted", get_muted, NULL, "Whether on_message failed.", NULL },
 	{ "_inherited", get_inherited, NULL, "Whether this process is a forked child.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
 static PyMemberDef blocking_members[] = {
-	{ "__weaklistoffset__", T_PYSSIZET, offsetof(Blocking, weakrefs), READONLY, NULL },
+	COMMON_MEMBERS(Blocking),
+	MEMBER(Blocking, "_closed", T_OBJECT, closed,
+	       "(code, reason, sent, flags) after the end, else None."),
+	MEMBER(Blocking, "_muted", T_BOOL, muted, "Whether on_message failed."),
 	{ NULL, 0, 0, 0, NULL },
 };
 

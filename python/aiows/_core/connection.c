@@ -109,43 +109,10 @@ static PyObject *connection_error(PyObject *op, PyObject *unused UNUSED)
 	return was_made((Connection *)op) ? conn_error((Connection *)op) : NULL;
 }
 
-static PyObject *get_state(PyObject *op, void *closure UNUSED)
-{
-	return PyLong_FromLong(((Connection *)op)->status);
-}
-
-static PyObject *get_queued(PyObject *op, void *closure UNUSED)
-{
-	return PyLong_FromUnsignedLong(((Connection *)op)->count);
-}
-
 static PyObject *get_buffered(PyObject *op, void *closure UNUSED)
 {
 	Connection *self = (Connection *)op;
-	size_t bytes = 0;
-	if (self->handle != NULL) {
-		int32_t code = lib.buffered(self->handle, &bytes);
-		if (code < 0 && code != AIOWS_ERR_CLOSED) {
-			raise_error(self->state, code, NULL);
-			return NULL;
-		}
-	}
-	return PyLong_FromSize_t(bytes);
-}
-
-static PyObject *get_received_at(PyObject *op, void *closure UNUSED)
-{
-	return PyLong_FromLongLong(((Connection *)op)->received_at);
-}
-
-static PyObject *get_paused(PyObject *op, void *closure UNUSED)
-{
-	return PyBool_FromLong(((Connection *)op)->paused);
-}
-
-static PyObject *get_streaming(PyObject *op, void *closure UNUSED)
-{
-	return PyBool_FromLong(((Connection *)op)->streaming);
+	return buffered_of(self->state, self->handle, 0);
 }
 
 // --- what subclasses replace
@@ -362,19 +329,13 @@ static PyMethodDef connection_methods[] = {
 };
 
 static PyGetSetDef connection_getset[] = {
-	{ "state", get_state, NULL, "0 connecting, 1 open, 2 closing, 3 closed.", NULL },
-	{ "queued", get_queued, NULL, "Messages that wait for recv().", NULL },
 	{ "buffered", get_buffered, NULL, "Bytes accepted and not yet written.", NULL },
-	{ "received_at", get_received_at, NULL,
-	  "CLOCK_MONOTONIC ns of the socket read of the last message returned.", NULL },
-	{ "_streaming", get_streaming, NULL,
-	  "Whether a message was begun by _recv_part() and not ended.", NULL },
-	{ "paused", get_paused, NULL, "Whether the queue holds the peer back.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
 static PyMemberDef connection_members[] = {
-	{ "__weaklistoffset__", T_PYSSIZET, offsetof(Connection, weakrefs), READONLY, NULL },
+	COMMON_MEMBERS(Connection),
+	MEMBER(Connection, "queued", T_UINT, count, "Messages that wait for recv()."),
 	{ NULL, 0, 0, 0, NULL },
 };
 

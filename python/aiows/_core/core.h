@@ -399,6 +399,17 @@ int send_message(Connection *conn, PyObject *payload, int kind, uint32_t flags, 
 PyObject *hook_nothing(PyObject *op, PyObject *unused);
 PyObject *hook_map_error(PyObject *op, PyObject *error);
 PyObject *hook_send_parts(PyObject *op, PyObject *args);
+#define MEMBER(type, name, kind, field, doc) { name, kind, offsetof(type, field), READONLY, doc }
+// COMMON_MEMBERS are the attributes of both that are members of their structs.
+#define COMMON_MEMBERS(type)                                                                       \
+	MEMBER(type, "state", T_UBYTE, status, "0 connecting, 1 open, 2 closing, 3 closed."),      \
+		MEMBER(type, "received_at", T_LONGLONG, received_at,                               \
+		       "CLOCK_MONOTONIC ns of the socket read of the last message returned."),     \
+		MEMBER(type, "paused", T_BOOL, paused, "Whether the queue holds the peer back."),  \
+		MEMBER(type, "_streaming", T_BOOL, streaming,                                      \
+		       "Whether a message was begun by _recv_part() and not ended."),              \
+		MEMBER(type, "__weaklistoffset__", T_PYSSIZET, weakrefs, NULL)
+PyObject *buffered_of(State *state, aiows_conn *handle, size_t more);
 // keywords_from reads arguments by position or name; those that are not given stay as they
 // are. Without a second keyword there is one.
 int keywords_from(PyObject *const *args, Py_ssize_t n, PyObject *names,

@@ -54,6 +54,21 @@ int decode_from_object(PyObject *value, int *decode)
 	return *decode < 0 && PyErr_Occurred() ? -1 : 0;
 }
 
+// --- description
+
+PyObject *buffered_of(State *state, aiows_conn *handle, size_t more)
+{
+	size_t bytes = 0;
+	if (handle != NULL) {
+		int32_t code = lib.buffered(handle, &bytes);
+		if (code < 0 && code != AIOWS_ERR_CLOSED) {
+			raise_error(state, code, NULL);
+			return NULL;
+		}
+	}
+	return PyLong_FromSize_t(bytes + more);
+}
+
 // --- sending
 
 int send_fragment(aiows_conn *handle, int32_t without, int kind, int fin, PyObject *data)
