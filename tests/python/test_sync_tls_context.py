@@ -27,6 +27,7 @@ from servers.proxies import PASSWORD, USER, microsocks, tinyproxy, tls_end
 from websockets.exceptions import ConnectionClosed as PeerClosed
 from websockets.utils import accept_key
 
+import aiows
 from aiows import create_default_context
 from aiows.exceptions import (
     ConnectionClosed,
@@ -51,7 +52,7 @@ def echo(ws: peer.ServerConnection) -> None:
 
 @contextlib.contextmanager
 def serving(
-    handler: Callable[[Any], None], context: ssl.SSLContext, **options: Any
+    handler: Callable[[Any], None], context: ssl.SSLContext | None = None, **options: Any
 ) -> Iterator[int]:
     """Serve with websockets over TLS, and yield the port."""
     options = {"max_size": None, "ping_interval": None, **options}
@@ -277,6 +278,38 @@ def test_proxies(
         wrong = url.replace(PASSWORD, "wrong")
         with pytest.raises(ProxyError, match="credentials") if credentials else NOTHING:
             connect(uri, ssl=context, proxy_ssl=combinations[0][2], proxy=wrong).close()
+
+
+@pytest.mark.once
+def test_redirect_into_tls_by_a_proxy(
+    certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From ws, in the proxy's TLS alone, to wss in one of its own inside of that."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))  # which Python's ssl reads, too
+    options = {"proxy_ssl": client_context(certificates)}
+
+    async def in_asyncio(uri: str, **options: Any) -> tuple[Any, ...]:
+        async with aiows.connect(uri, **options) as ws:
+            await ws.send("x")
+            return await ws.recv(), ws.uri, ws.tls_version
+
+    with contextlib.ExitStack() as stack:
+        secure = stack.enter_context(serving(echo, server_context(certificates)))
+
+        def redirect(ws: Any, request: Any) -> Any:
+            response = ws.respond(HTTPStatus.FOUND, "")
+            response.headers["Location"] = f"wss://localhost:{secure}/end"
+            return response
+
+        uri = f"ws://127.0.0.1:{stack.enter_context(serving(echo, process_request=redirect))}/"
+        http = stack.enter_context(tinyproxy(tmp_path, False))
+        port = stack.enter_context(tls_end(http, certificates.cert, certificates.key))
+        options["proxy"] = f"https://localhost:{port}"
+        with connect(uri, **options) as ws:
+            ws.send("x")
+            told = ws.recv(HANG_S), ws.uri, ws.tls_version
+        assert told == ("x", f"wss://localhost:{secure}/end", "TLS 1.3")
+        assert asyncio.run(in_asyncio(uri, **options)) == told
 
 
 def test_tls_with_the_proxy_fails(
