@@ -462,8 +462,9 @@ def test_timeouts_lose_nothing(certificates: Certificates) -> None:
                 ws.recv(HANG_S)
 
 
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "https proxy"])
 def test_signals_lose_nothing(
-    websockets_tls_server: ServerProcess, certificates: Certificates
+    websockets_tls_server: ServerProcess, certificates: Certificates, tmp_path: Path, proxied: bool
 ) -> None:
     """A handler that raises inside of the TLS object's methods: all is whole afterwards."""
 
@@ -477,10 +478,15 @@ def test_signals_lose_nothing(
 
     count, hits, sent, receiving = 400, 0, 0, False
     received: list[bytes] = []
-    context = client_context(certificates)
+    options: dict[str, Any] = {"ssl": client_context(certificates), "compression": None}
+    stack = contextlib.ExitStack()
+    if proxied:
+        http = stack.enter_context(tinyproxy(tmp_path, False))
+        port = stack.enter_context(tls_end(http, certificates.cert, certificates.key))
+        options |= {"proxy": f"https://localhost:{port}", "proxy_ssl": options["ssl"]}
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        with connect(websockets_tls_server.uri(), ssl=context, compression=None) as ws:
+        with stack, connect(websockets_tls_server.uri(), **options) as ws:
             signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
             while len(received) < count:
                 while sent < count and sent < len(received) + 16:

@@ -36,6 +36,17 @@ static Py_ssize_t readable(Layer *layer)
 	return count_of(PyObject_CallMethod(layer->tls, "pending", NULL));
 }
 
+// readable_now is readable though handlers raise inside of it: the first one is told.
+static Py_ssize_t readable_now(Layer *layer)
+{
+	Py_ssize_t n = -1;
+	for (int tries = 0; n < 0 && tries < 10000; tries++) {
+		PyErr_Clear();
+		n = readable(layer);
+	}
+	return n;
+}
+
 static Py_ssize_t held(PyObject *bio)
 {
 	return count_of(PyObject_GetAttrString(bio, "pending"));
@@ -75,7 +86,7 @@ static Py_ssize_t tls_call(Carrier *carrier, PyObject *result)
 
 // read_some decrypts to the end of what is in to, which has room for most bytes; at most a
 // record.
-static Py_ssize_t read_some(Carrier *carrier, Layer *layer, char *to, Py_ssize_t *len,
+static Py_ssize_t read_some(Blocking *self, Layer *layer, char *to, Py_ssize_t *len,
                             Py_ssize_t most)
 {
 	char *at = to + *len;
@@ -94,8 +105,8 @@ static Py_ssize_t read_some(Carrier *carrier, Layer *layer, char *to, Py_ssize_t
 	if (view == NULL) {
 		return RAISED;
 	}
-	Py_ssize_t n =
-		tls_call(carrier, PyObject_CallMethod(layer->tls, "read", "nO", wanted, view));
+	Py_ssize_t n = tls_call(&self->carrier,
+	                        PyObject_CallMethod(layer->tls, "read", "nO", wanted, view));
 	Py_DECREF(view);
 	if (n != RAISED) {
 		*len += n > 0 ? n : 0;
@@ -103,10 +114,12 @@ static Py_ssize_t read_some(Carrier *carrier, Layer *layer, char *to, Py_ssize_t
 	}
 	PyObject *type, *value, *traceback;
 	PyErr_Fetch(&type, &value, &traceback);
-	Py_ssize_t after = readable(layer), left = held(layer->incoming);
+	Py_ssize_t after = readable_now(layer), left = held(layer->incoming);
 	bool done = before > 0 ? after < before : after > 0 || (left < incoming && at[0] != mark);
-	if (after < 0 || left < 0) {
-		PyErr_Clear(); // another handler, the first one is told
+	if (after < 0 || left < 0) { // nobody knows: the stream may have a gap
+		PyErr_Clear();
+		done = false;
+		lib.abort(self->handle);
 	}
 	PyErr_Restore(type, value, traceback);
 	if (done) {
@@ -126,8 +139,9 @@ static int hand_in(PyObject *bio, const char *bytes, Py_ssize_t n)
 }
 
 // unwrap_outer decrypts what came through the outer TLS for the one inside.
-static int unwrap_outer(Carrier *carrier)
+static int unwrap_outer(Blocking *self)
 {
+	Carrier *carrier = &self->carrier;
 	for (Py_ssize_t n = SOME; n > 0;) {
 		if (carrier->between_len > 0) {
 			if (hand_in(carrier->tls.incoming, carrier->between, carrier->between_len) <
@@ -136,7 +150,7 @@ static int unwrap_outer(Carrier *carrier)
 			}
 			carrier->between_len = 0;
 		}
-		n = read_some(carrier, &carrier->outer, carrier->between, &carrier->between_len,
+		n = read_some(self, &carrier->outer, carrier->between, &carrier->between_len,
 		              CARRY_RECORD);
 		if (n == RAISED) {
 			return -1;
@@ -200,12 +214,12 @@ static int decrypt(Blocking *self)
 {
 	Carrier *carrier = &self->carrier;
 	Py_ssize_t n = SOME;
-	if (carrier->outer.tls != NULL && !carrier->over && unwrap_outer(carrier) < 0) {
+	if (carrier->outer.tls != NULL && !carrier->over && unwrap_outer(self) < 0) {
 		return -1;
 	}
 	while (n > 0 && !carrier->full && !carrier->over) {
 		while (n > 0 && carrier->plain_len < CARRY_PIECE) {
-			n = read_some(carrier, &carrier->tls, carrier->plain, &carrier->plain_len,
+			n = read_some(self, &carrier->tls, carrier->plain, &carrier->plain_len,
 			              CARRY_PIECE);
 		}
 		if (n == RAISED) {
