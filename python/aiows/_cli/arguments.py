@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Sequence
 
+from .._quoting import quoted
 from ..version import __version__
 from . import STATUS_HELP
 
@@ -147,7 +148,8 @@ def _check_connect(parser: _Parser, options: argparse.Namespace) -> None:
     for field in options.header:
         name, colon, value = field.partition(":")
         if not colon or not name.strip():
-            parser.error(f'--header {field!r}, expected "Name: value"')
+            first = quoted(field.split(maxsplit=1)[0] if field.strip() else field)
+            parser.error(f'--header begins with {first}, expected "Name: value"')
         fields.append((name.strip(), value.strip()))
     options.header = fields
 
@@ -175,14 +177,14 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not seconds >= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of seconds or inf")
+        raise argparse.ArgumentTypeError(f"{quoted(text)}, expected a number of seconds or inf")
     return seconds
 
 
 def _interval(text: str) -> float:
     seconds = _seconds(text)
     if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a positive number of seconds")
+        raise argparse.ArgumentTypeError(f"{quoted(text)}, expected a positive number of seconds")
     return seconds
 
 
