@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -18,12 +19,7 @@ VALGRIND_PROGRAMS = [name for name in PROGRAMS if name not in NOT_UNDER_VALGRIND
 
 # The runtime's annotations and valgrind's leak search do not agree (overlapping
 # blocks), and without them it mistakes goroutine stacks: one run for each.
-MEMORY = [
-    "valgrind",
-    "--error-exitcode=99",
-    "--leak-check=no",
-    f"--suppressions={HERE / 'go.supp'}",
-]
+MEMORY = ["valgrind", "--leak-check=no", f"--suppressions={HERE / 'go.supp'}"]
 LEAKS = ["valgrind", "--undef-value-errors=no", "--leak-check=full", "--show-leak-kinds=definite"]
 
 
@@ -34,12 +30,26 @@ def test_sanitizer_finds_nothing(run_test: RunTest, program: str) -> None:
     assert "Sanitizer" not in done.stderr
 
 
+def wrong_accesses(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """
+    Return what valgrind reported, one text each.
+
+    Not what it says of addresses on the stack of a goroutine: where those are switched it
+    takes a stack now and then for given up that is not, and none but Go's code knows one.
+    """
+    text = re.sub(r"(?m)^==\d+== ?", "", done.stderr)
+    found = re.findall(r"(?ms)^(?:Invalid|Conditional|Use of|Syscall|Jump|Source).*?\n\n", text)
+    summary = re.search(r"ERROR SUMMARY: \d+ errors from (\d+) contexts", text)
+    assert summary is not None and int(summary[1]) == len(found), done.stderr
+    return [error for error in found if "runtime.stackalloc" not in error]
+
+
 @pytest.mark.parametrize("program", VALGRIND_PROGRAMS)
 def test_valgrind_finds_no_wrong_access(run_test: RunTest, program: str) -> None:
     need("valgrind")
     done = run_test(program, "all", "valgrind", MEMORY)
     assert done.returncode == 0, done.stderr
-    assert "ERROR SUMMARY: 0 errors" in done.stderr
+    assert wrong_accesses(done) == []
 
 
 def definitely_lost(done: subprocess.CompletedProcess[str]) -> str:
@@ -94,8 +104,8 @@ class TestPlanted:
     def test_valgrind_use_after_free(self, run_test: RunTest) -> None:
         need("valgrind")
         done = run_test("planted", "use_after_free", "valgrind", MEMORY)
-        assert done.returncode == 99
-        assert "Invalid read of size 1" in done.stderr
+        (found,) = wrong_accesses(done)
+        assert found.startswith("Invalid read of size 1")
 
     def test_panic(self, run_test: RunTest) -> None:
         done = run_test("planted", "panic")
