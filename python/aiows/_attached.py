@@ -244,10 +244,10 @@ async def _open(carrier: Carrier, tls: HostTLS, opened: asyncio.Future[None]) ->
 async def _carry(carrier: Carrier, tls: HostTLS) -> None:
     await carrier.until("socket")
     connection = carrier.connection
-    sock = socket.socket(fileno=connection._take_socket())
     info = connection.info()
     outer, inner = tls.with_proxy(info["proxy"]), tls.with_server(info["uri"])
     carrier.inner = bool(outer and inner)
+    sock = socket.socket(fileno=connection._take_socket())
     with handshake(info["uri"], info["proxy"] if outer else ""):
         transport = await transport_of(sock, carrier, outer or inner)
     if outer:
