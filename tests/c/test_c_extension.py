@@ -85,7 +85,7 @@ def test_sanitizer_finds_nothing(tmp_path: Path) -> None:
 
 def test_planted(tmp_path: Path) -> None:
     """It finds what was made wrong on purpose."""
-    fault = "carrying.c", "PyMem_Malloc(CARRY_PIECE)", "PyMem_Malloc(CARRY_PIECE / 8)"
+    fault = "carrying.c", "PyMem_Malloc(CARRY_PIECE)", "PyMem_Malloc(CARRY_PIECE - 16)"
     folder = sanitized(tmp_path, fault)
     under_python(folder, f"{ROOT / 'tests/python/test_sync_tls_context.py'}::test_floods")
     assert "heap-buffer-overflow" in reports(folder)
