@@ -350,7 +350,7 @@ def test_left_open_by_another_loop(certificates: Certificates) -> None:
         return await connect(f"wss://localhost:{port}/", ssl=client_context(certificates))
 
     async def main() -> None:
-        async with serving(echo, server_context(certificates)) as port:
+        async with serving(echo, server_context(certificates), close_timeout=0.1) as port:
             left = await asyncio.to_thread(lambda: asyncio.run(leave(port)))
             closed = await asyncio.to_thread(lambda: asyncio.run(leave_closed(port)))
             assert closed.state is State.CLOSED and left.state is State.CLOSED

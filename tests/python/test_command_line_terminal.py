@@ -56,7 +56,8 @@ class Terminal:
         self._run("kill-server")
         deadline = time.monotonic() + HANG_S
         while Path(f"/proc/{pid}/stat").exists() and time.monotonic() < deadline:
-            if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+            # Behind the name in parentheses, which holds a space.
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z"):
                 return
             time.sleep(0.01)
 

@@ -170,7 +170,9 @@ async def plain_contexts_for_proxies(run: Run) -> None:
             options = {"ssl": context} if tls else {}
             ws = await run.connect(peer, proxy=uri, proxy_ssl=context, **options)
             await ws.send("x")
-            return await ws.recv()
+            answer = await ws.recv()
+            await ws.close()
+            return answer
 
         await run.outcome("recv", greet())
 
