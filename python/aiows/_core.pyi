@@ -209,7 +209,12 @@ class BlockingConnection:
     def _open(self, uri: str, /, **options: Any) -> bool: ...
     def _attach(self, uri: str, /, **options: Any) -> None: ...
     def _carry(
-        self, fd: int, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, /
+        self,
+        fd: int,
+        tls: ssl.SSLObject | None,
+        incoming: ssl.MemoryBIO | None,
+        outgoing: ssl.MemoryBIO | None,
+        /,
     ) -> None: ...
     def _carry_within(
         self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, /

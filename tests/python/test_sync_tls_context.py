@@ -312,6 +312,36 @@ def test_redirect_into_tls_by_a_proxy(
         assert asyncio.run(in_asyncio(uri, **options)) == told
 
 
+def test_no_tls_after_all(
+    websockets_server: ServerProcess,
+    certificates: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The environment decides whether proxy_ssl is needed, for each URI anew."""
+    uri, count = websockets_server.uri(), 40
+    options: dict[str, Any] = {"proxy_ssl": client_context(certificates), "max_queue": 2}
+    with connect(uri, max_size=None, **options) as ws, ThreadPoolExecutor() as pool:
+        assert (ws.info()["proxy"], ws.tls_version) == ("", None)
+        sending = pool.submit(lambda: [ws.send(bytes([i]) * (1 << 20)) for i in range(count)])
+        for i in range(count):
+            assert ws.recv(HANG_S) == bytes([i]) * (1 << 20)
+        sending.result(HANG_S)
+        assert ws.ping().wait(HANG_S)
+    assert ws.close_code == 1000
+    with tinyproxy(tmp_path, False) as http:
+        with tls_end(http, certificates.cert, certificates.key) as port:
+            monkeypatch.setenv("https_proxy", f"https://localhost:{port}")
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            with connect(uri, **options) as ws:
+                assert ws.info()["proxy"] == ""
+            monkeypatch.delenv("no_proxy")
+            with connect(uri, **options) as ws:
+                assert ws.info()["proxy"] == f"https://localhost:{port}"
+                ws.send("x")
+                assert ws.recv(HANG_S) == "x"
+
+
 def test_tls_with_the_proxy_fails(
     websockets_server: ServerProcess, certificates: Certificates, tmp_path: Path
 ) -> None:

@@ -193,7 +193,7 @@ static PyObject *blocking_attach(PyObject *op, PyObject *args, PyObject *kwargs)
 
 PyDoc_STRVAR(carry_doc, "_carry($self, fd, tls, incoming, outgoing, /)\n--\n\n"
                         "Carry the bytes of an attached connection over a duplicate of fd, and\n"
-                        "the ssl.SSLObject between the two ssl.MemoryBIO.");
+                        "the ssl.SSLObject between the two ssl.MemoryBIO, all None for no TLS.");
 
 PyDoc_STRVAR(carry_within_doc,
              "_carry_within($self, tls, incoming, outgoing, /)\n--\n\n"

@@ -31,7 +31,7 @@ enum { CARRY_PIECE = 64 * 1024, CARRY_RECORD = 16 * 1024, CARRY_TURNS = 16 };
 
 // Layer is a TLS object and what it has not taken yet.
 typedef struct Layer {
-	PyObject *tls; // ssl.SSLObject, or NULL
+	PyObject *tls; // ssl.SSLObject; NULL: there is none
 	PyObject *incoming; // ssl.MemoryBIO
 	PyObject *outgoing;
 	char *clear; // bytes that are not encrypted yet, CARRY_RECORD at most
@@ -42,7 +42,7 @@ typedef struct Layer {
 // under way between them and the core. Only who drives uses it.
 typedef struct Carrier {
 	int fd; // ours
-	Layer tls; // what the core's bytes go through
+	Layer tls; // what the core's bytes go through, or nothing but its clear
 	Layer outer; // with an https proxy, in which tls is; without tls: none
 	PyObject *want_read; // exceptions of ssl
 	PyObject *tls_error;

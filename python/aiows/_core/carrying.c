@@ -1,5 +1,5 @@
 // carrying.c: the bytes of a blocking connection over a TLS object of Python's, which an
-// https proxy puts into another one.
+// https proxy puts into another one; over neither where a ws URI needs no such proxy.
 //
 // The driver carries, or who sends while none drives. A signal handler may raise inside
 // the methods of the TLS object after they did their work: what they did is told by what
@@ -214,6 +214,12 @@ static int decrypt(Blocking *self)
 {
 	Carrier *carrier = &self->carrier;
 	Py_ssize_t n = SOME;
+	if (carrier->tls.tls == NULL) {
+		if (!carrier->full) {
+			feed(self);
+		}
+		return 0;
+	}
 	if (carrier->outer.tls != NULL && !carrier->over && unwrap_outer(self) < 0) {
 		return -1;
 	}
@@ -231,6 +237,18 @@ static int decrypt(Blocking *self)
 	if (ended && carrier->plain_len == 0) {
 		over(self, 0);
 	}
+	return 0;
+}
+
+// take_in has what arrived wait to be decrypted, or fed.
+static int take_in(Carrier *carrier, const char *bytes, Py_ssize_t n)
+{
+	Layer *wire = wire_of(carrier);
+	if (wire->tls != NULL) {
+		return hand_in(wire->incoming, bytes, n);
+	}
+	memcpy(carrier->plain, bytes, (size_t)n); // empty, or the core would be full
+	carrier->plain_len = n;
 	return 0;
 }
 
@@ -258,8 +276,7 @@ static int carry_in(Blocking *self)
 		number = errno;
 		Py_END_ALLOW_THREADS if (n > 0)
 		{
-			Layer *wire = wire_of(carrier);
-			int written = hand_in(wire->incoming, PyBytes_AsString(data), n);
+			int written = take_in(carrier, PyBytes_AsString(data), n);
 			Py_DECREF(data);
 			if (written < 0) { // of memory, and the stream has a gap
 				lib.abort(self->handle);
@@ -316,16 +333,38 @@ static Py_ssize_t encrypt(Carrier *carrier, Layer *layer)
 	return n;
 }
 
-// end_output says in TLS that nothing follows.
+// end_output says that nothing follows.
 static int end_output(Carrier *carrier)
 {
 	carrier->finished = true;
+	if (carrier->tls.tls == NULL) {
+		if (carrier->out == NULL) {
+			shutdown(carrier->fd, SHUT_WR);
+		}
+		return 0;
+	}
 	PyObject *result = PyObject_CallMethod(carrier->tls.tls, "unwrap", NULL);
 	if (result != NULL) {
 		Py_DECREF(result);
 		return 0;
 	}
 	return tls_call(carrier, NULL) == RAISED ? -1 : 0; // it wants the peer's answer
+}
+
+// drain_some takes more from the core: SOME, NOTHING, ENDED when nothing follows, RAISED.
+static Py_ssize_t drain_some(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	size_t n = 0;
+	aiows_conn *handle = self->handle;
+	int32_t code;
+	Py_BEGIN_ALLOW_THREADS code = lib.drain(handle, carrier->tls.clear, CARRY_RECORD, &n);
+	Py_END_ALLOW_THREADS if (code < 0)
+	{
+		return end_output(carrier) < 0 ? RAISED : ENDED;
+	}
+	carrier->tls.clear_len = (Py_ssize_t)n;
+	return n > 0 ? SOME : NOTHING;
 }
 
 // encrypt_output has the TLS with the server hold something, if there is anything: how much.
@@ -337,23 +376,11 @@ static Py_ssize_t encrypt_output(Blocking *self)
 	while (waiting >= 0 && waiting < CARRY_PIECE && !carrier->finished &&
 	       self->handle != NULL) {
 		if (layer->clear_len == 0) {
-			size_t n = 0;
-			aiows_conn *handle = self->handle;
-			int32_t code;
-			Py_BEGIN_ALLOW_THREADS code =
-				lib.drain(handle, layer->clear, CARRY_RECORD, &n);
-			Py_END_ALLOW_THREADS if (code < 0)
-			{
-				if (end_output(carrier) < 0) {
-					return -1;
-				}
-				waiting = held(layer->outgoing);
+			Py_ssize_t n = drain_some(self);
+			if (n != SOME) {
+				waiting = n == RAISED ? -1 : held(layer->outgoing);
 				break;
 			}
-			if (n == 0) {
-				break;
-			}
-			layer->clear_len = (Py_ssize_t)n;
 		}
 		Py_ssize_t n = encrypt(carrier, layer);
 		if (n == RAISED) {
@@ -406,10 +433,32 @@ static Py_ssize_t wrap_outer(Blocking *self)
 	return waiting;
 }
 
+// fill_clear is fill without TLS.
+static int fill_clear(Blocking *self)
+{
+	Carrier *carrier = &self->carrier;
+	Layer *layer = &carrier->tls;
+	if (layer->clear_len == 0 && !carrier->finished && self->handle != NULL) {
+		drain_some(self);
+	}
+	if (layer->clear_len > 0) {
+		carrier->out_at = 0;
+		carrier->out = PyBytes_FromStringAndSize(layer->clear, layer->clear_len);
+		if (carrier->out == NULL) {
+			return -1;
+		}
+		layer->clear_len = 0;
+	}
+	return 0;
+}
+
 // fill has the output hold something, if there is anything.
 static int fill(Blocking *self)
 {
 	Carrier *carrier = &self->carrier;
+	if (carrier->tls.tls == NULL) {
+		return fill_clear(self);
+	}
 	Py_ssize_t waiting = encrypt_output(self);
 	if (waiting >= 0 && carrier->outer.tls != NULL) {
 		waiting = wrap_outer(self);
@@ -560,7 +609,7 @@ int carry_traverse(Blocking *self, visitproc visit, void *arg)
 	return 0;
 }
 
-// fill_layer has layer use the objects of Python's ssl.
+// fill_layer has layer use the objects of Python's ssl, all of them None for no TLS.
 static int fill_layer(Layer *layer, PyObject *tls, PyObject *incoming, PyObject *outgoing)
 {
 	char *clear = PyMem_Malloc(CARRY_RECORD);
@@ -568,10 +617,12 @@ static int fill_layer(Layer *layer, PyObject *tls, PyObject *incoming, PyObject 
 		PyErr_NoMemory();
 		return -1;
 	}
-	*layer = (Layer){ .tls = Py_NewRef(tls),
-	                  .incoming = Py_NewRef(incoming),
-	                  .outgoing = Py_NewRef(outgoing),
-	                  .clear = clear };
+	*layer = (Layer){ .clear = clear };
+	if (tls != Py_None) {
+		layer->tls = Py_NewRef(tls);
+		layer->incoming = Py_NewRef(incoming);
+		layer->outgoing = Py_NewRef(outgoing);
+	}
 	return 0;
 }
 
@@ -620,7 +671,7 @@ PyObject *blocking_carry_within(PyObject *op, PyObject *args)
 	    !PyArg_ParseTuple(args, "OOO:_carry_within", &tls, &incoming, &outgoing)) {
 		return NULL;
 	}
-	if (!carried(self) || carrier->outer.tls != NULL || carrier->between != NULL) {
+	if (!carried(self) || carrier->tls.tls == NULL || carrier->between != NULL) {
 		PyErr_SetString(PyExc_RuntimeError,
 		                "expected a connection that _carry was called for");
 		return NULL;

@@ -147,6 +147,9 @@ def _carry(connection: ClientConnection, tls: HostTLS, deadline: _Deadline) -> N
     with socket.socket(fileno=connection._await_socket()) as sock:
         info = connection.info()
         outer, inner = tls.with_proxy(info["proxy"]), tls.with_server(info["uri"])
+        if not (outer or inner):
+            connection._carry(sock.fileno(), None, None, None)
+            return
         first = _Layer(sock, None, outer or inner)
         with handshake(info["uri"], info["proxy"] if outer else ""):
             first.shake_hands(deadline)
