@@ -1,6 +1,8 @@
 #include "harness.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -243,6 +245,26 @@ void close_pair(aiows_loop *loop, pair *p)
 	CHECK_RC(aiows_conn_free(p->client), AIOWS_OK);
 	CHECK_RC(aiows_conn_free(p->server), AIOWS_OK);
 	CHECK_RC(aiows_listener_free(p->listener), AIOWS_OK);
+}
+
+// ---------------------------------------------------------------- sockets
+
+struct sockaddr_in loopback(int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return a;
+}
+
+int silent(int n, int *port)
+{
+	struct sockaddr_in a = loopback(0);
+	socklen_t len = sizeof a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, n) == 0);
+	CHECK(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+	*port = ntohs(a.sin_port);
+	return fd;
 }
 
 // ---------------------------------------------------------------- main

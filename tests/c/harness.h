@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #endif
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -61,6 +62,12 @@ aiows_conn *open_conn(aiows_loop *loop, const char *uri, const aiows_connect_opt
 
 // close_conn closes with 1000, waits for CLOSED, and frees.
 void close_conn(aiows_loop *loop, aiows_conn *conn);
+
+struct sockaddr_in loopback(int port);
+
+// silent listens with room for n clients and never accepts them: whoever asks it
+// for a connection waits until something else happens.
+int silent(int n, int *port);
 
 // pair is a connection between a client and a listener of the same loop.
 typedef struct pair {

@@ -2,10 +2,8 @@
 // through by hand, or come from the test itself.
 #include "harness.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -94,9 +92,7 @@ static void attach_over(int socket, const aiows_connect_options *options)
 
 static int dial(void)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET };
-	to.sin_port = htons((uint16_t)atoi(strrchr(setting("AIOWS_WS"), ':') + 1));
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	struct sockaddr_in to = loopback(atoi(strrchr(setting("AIOWS_WS"), ':') + 1));
 	int s = socket(AF_INET, SOCK_STREAM, 0);
 	CHECK(s >= 0);
 	CHECK_INT(connect(s, (struct sockaddr *)&to, sizeof to), 0);

@@ -1,9 +1,7 @@
 // Connections that wait in aiows_recv, without a loop of the program's.
 #include "harness.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -306,16 +304,9 @@ static void signals_end_the_wait(void)
 	CHECK_RC(aiows_recv(conn, -1, &event), AIOWS_ERR_TIMEOUT);
 	CHECK_RC(aiows_recv(conn, 1000000, &event), AIOWS_ERR_TIMEOUT);
 
-	// A listener that accepts nobody: the handshake goes unanswered.
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in address = { .sin_family = AF_INET };
-	socklen_t size = sizeof address;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	CHECK_INT(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-	CHECK_INT(listen(fd, 1), 0);
-	CHECK_INT(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	int port, fd = silent(1, &port);
 	char text[64];
-	snprintf(text, sizeof text, "ws://127.0.0.1:%d/", ntohs(address.sin_port));
+	snprintf(text, sizeof text, "ws://127.0.0.1:%d/", port);
 	aiows_conn *other;
 	aiows_error err = { .size = sizeof err };
 	CHECK_RC(aiows_connect_blocking(text, NULL, &other, &err), AIOWS_ERR_ABORTED);

@@ -1,8 +1,6 @@
 // A listener and its requests, with a client of the same loop.
 #include "harness.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -198,9 +196,7 @@ static void an_unanswered_request_gets_503(void)
 static int ask_without_upgrade(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in to = { .sin_family = AF_INET,
-	                          .sin_port = htons((uint16_t)aiows_listener_port(listener)) };
-	inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+	struct sockaddr_in to = loopback(aiows_listener_port(listener));
 	CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
 	static const char ask[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 	CHECK(send(fd, ask, sizeof ask - 1, 0) == (ssize_t)sizeof ask - 1);

@@ -1,7 +1,6 @@
 // Where a client connects, and where redirects lead.
 #include "harness.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -28,13 +27,6 @@ static aiows_connect_options options(void)
 	CHECK_INT(o.tls_shutdown_timeout_ms, 30000);
 	CHECK_INT(o.max_redirects, 10);
 	return o;
-}
-
-static struct sockaddr_in loopback(int port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return a;
 }
 
 // server_port is that of AIOWS_WS.
@@ -263,18 +255,6 @@ static void redirects_that_are_not_followed(void)
 		CHECK_RC(aiows_conn_free(conn), AIOWS_OK);
 	}
 	finish(loop);
-}
-
-// silent listens with room for n clients and never accepts them.
-static int silent(int n, int *port)
-{
-	struct sockaddr_in a = loopback(0);
-	socklen_t len = sizeof a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, n) == 0);
-	CHECK(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-	*port = ntohs(a.sin_port);
-	return fd;
 }
 
 // An opening that waits for TCP, for TLS, for the 101, or for the second one behind
