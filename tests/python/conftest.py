@@ -34,7 +34,7 @@ for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
 
 # Far above what any test takes: it only ends one that hangs.
 HANG_S = 120.0
-SETTLE_S = 5.0
+SETTLE_S = 20.0
 
 
 @pytest.hookimpl(tryfirst=True)

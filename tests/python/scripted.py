@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 from types import TracebackType
 from typing import Self
+
+from streams import stream_server
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -104,13 +107,14 @@ class ScriptedServer:
 
     def __init__(self) -> None:
         self._sessions: asyncio.Queue[Session] = asyncio.Queue()
-        self._writers: list[asyncio.StreamWriter] = []
-        self._handlers: set[asyncio.Task[None]] = set()
+        self._served = contextlib.AsyncExitStack()
         self.uri = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24)
-        self.uri = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+        host, port = await self._served.enter_async_context(
+            stream_server(self._serve, limit=1 << 24)
+        )
+        self.uri = f"ws://{host}:{port}/"
         return self
 
     async def __aexit__(
@@ -119,17 +123,13 @@ class ScriptedServer:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        await self._server.wait_closed()
+        await self._served.aclose()
 
     async def accepted(self) -> Session:
         """Return the next connection whose handshake is done."""
         return await self._sessions.get()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
         session = Session(reader, writer)
         try:
             await session.shake_hands()

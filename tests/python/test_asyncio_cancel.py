@@ -9,6 +9,7 @@ import pytest
 
 from aiows import AioWebSocket, ClientConnection, connect
 from scripted import PING, ScriptedServer, Session
+from streams import stream_server
 
 
 async def pair(server: ScriptedServer) -> tuple[ClientConnection, Session]:
@@ -261,8 +262,8 @@ async def test_cancelled_opening_leaves_nothing(loop_factory: object) -> None:
         ended.put_nowait(await reader.read())
         writer.close()
 
-    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-        uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with stream_server(silent) as (host, port):
+        uri = f"ws://{host}:{port}/"
 
         async def open_it() -> None:
             await connect(uri)

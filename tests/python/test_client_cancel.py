@@ -15,6 +15,7 @@ import pytest
 
 from aiows import connect
 from namespaces import run_inside
+from streams import stream_server
 
 SETTLE_S = 20.0
 
@@ -70,8 +71,8 @@ async def stage(name: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
             asyncio.get_running_loop().call_later(0.02, reached.set)
             yield f"ws://127.0.0.1:{full.getsockname()[1]}/", reached
         return
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/", reached
+    async with stream_server(serve) as (host, port):
+        yield f"{scheme}://{host}:{port}/", reached
 
 
 STAGES = ["TCP", "TLS", "101", "101's fields", "redirect's body", "redirect"]

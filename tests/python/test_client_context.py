@@ -28,6 +28,7 @@ from websockets.utils import accept_key
 import aiows.sync
 from aiows import AioWebSocket, State, connect, unix_connect
 from aiows.exceptions import ConnectionClosedError, InvalidStatus, SecurityError
+from streams import stream_server
 from tls_peers import mutual_contexts
 
 
@@ -220,8 +221,8 @@ async def test_a_server_without_tls_is_named(certificates: Certificates, answer:
         writer.close()
 
     context = client_context(certificates)
-    async with await asyncio.start_server(leave, "127.0.0.1", 0) as server:
-        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with stream_server(leave) as (host, port):
+        address = f"{host}:{port}"
         for open_one in (
             lambda: connect(f"wss://{address}/", ssl=context)._open(),
             lambda: asyncio.to_thread(aiows.sync.connect, f"wss://{address}/", ssl=context),
@@ -278,9 +279,7 @@ async def test_cancel(certificates: Certificates, stage: str, loop_factory: Any)
                 serving(echo, server_context(certificates), **options)
             )
         else:
-            server = await asyncio.start_server(hold, "127.0.0.1", 0)
-            await stack.enter_async_context(server)
-            port = server.sockets[0].getsockname()[1]
+            _, port = await stack.enter_async_context(stream_server(hold))
 
         async def use() -> None:
             async with connect(f"wss://localhost:{port}/", ssl=context) as ws:
@@ -453,17 +452,14 @@ async def test_close_timeout(certificates: Certificates, who: str) -> None:
             await release.wait()
         writer.close()
 
-    server = await asyncio.start_server(never, "127.0.0.1", 0, ssl=server_context(certificates))
-    port = server.sockets[0].getsockname()[1]
-    ws = await connect(
-        f"wss://localhost:{port}/", ssl=client_context(certificates), close_timeout=0.2
-    )
-    await ws.close()
-    assert ws.close_code == 1006
-    assert isinstance(ws._closed_exception(), ConnectionClosedError)
-    release.set()
-    server.close()
-    await server.wait_closed()
+    async with stream_server(never, ssl=server_context(certificates)) as (_, port):
+        ws = await connect(
+            f"wss://localhost:{port}/", ssl=client_context(certificates), close_timeout=0.2
+        )
+        await ws.close()
+        assert ws.close_code == 1006
+        assert isinstance(ws._closed_exception(), ConnectionClosedError)
+        release.set()
 
 
 async def test_the_peer_breaks_off(certificates: Certificates) -> None:

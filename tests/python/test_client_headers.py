@@ -16,6 +16,7 @@ from websockets.datastructures import Headers as PeerHeaders
 from websockets.http11 import Request, Response
 
 from aiows import AioWebSocket, Headers, InvalidStatus, connect
+from streams import stream_server
 
 pytestmark = pytest.mark.once
 
@@ -210,8 +211,7 @@ async def test_statuses_without_a_body() -> None:
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with stream_server(answer) as (_, port):
         for status in (204, 304):
             with pytest.raises(InvalidStatus) as caught:
                 await connect(f"ws://127.0.0.1:{port}/{status}", open_timeout=None)

@@ -30,6 +30,7 @@ from aiows import (
     connect,
     create_default_context,
 )
+from streams import stream_server
 
 pytestmark = pytest.mark.once  # all but the words of errors is the core's
 
@@ -253,10 +254,8 @@ async def test_plain_context_by_environment(
 async def fake_proxy(*answers: bytes, then: str = "close") -> AsyncIterator[tuple[str, Any]]:
     """Answer each thing that the client says with the next answer; then close or wait."""
     heard: asyncio.Queue[bytes] = asyncio.Queue()
-    writers = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         with contextlib.suppress(ConnectionError):
             for answer in answers:
                 heard.put_nowait(await reader.read(1 << 16))
@@ -271,15 +270,8 @@ async def fake_proxy(*answers: bytes, then: str = "close") -> AsyncIterator[tupl
         if then == "wait":
             heard.put_nowait(b"")  # the end, though it was a reset while an answer went out
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    try:
+    async with stream_server(serve) as (host, port):
         yield f"{host}:{port}", heard
-    finally:
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
-        await server.wait_closed()
 
 
 @pytest.mark.parametrize(

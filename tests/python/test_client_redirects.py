@@ -29,6 +29,7 @@ from aiows import (
     unix_connect,
 )
 from scripted import ScriptedServer
+from streams import stream_server
 
 pytestmark = pytest.mark.once
 
@@ -264,9 +265,8 @@ async def test_body_that_never_ends(body: bytes) -> None:
             await reader.read()
             writer.close()
 
-        first = await asyncio.start_server(answer, "127.0.0.1", 0)
-        async with first:
-            uri = f"ws://127.0.0.1:{first.sockets[0].getsockname()[1]}/"
+        async with stream_server(answer) as first:
+            uri = f"ws://127.0.0.1:{first[1]}/"
             async with connect(uri, open_timeout=60, close_timeout=0) as ws:
                 await server.accepted()
                 assert ws.remote_address == ("127.0.0.1", port)

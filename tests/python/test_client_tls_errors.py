@@ -23,6 +23,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from aiows import SSLContext, connect, create_default_context
 from aiows._tls_errors import certificate_error
+from streams import stream_server
 from tls_peers import HOUR, NOW, files, self_signed, server_context, websockets_peer
 
 pytestmark = pytest.mark.once
@@ -334,8 +335,7 @@ async def test_not_tls() -> None:
         writer.close()
         await writer.wait_closed()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with stream_server(answer) as (_, port):
         with pytest.raises(ssl.SSLError, match="answered in plain HTTP") as caught:
             await connect(f"wss://127.0.0.1:{port}/")
     assert caught.value.reason == "WRONG_VERSION_NUMBER"

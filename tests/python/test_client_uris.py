@@ -14,6 +14,7 @@ import websockets.exceptions
 import websockets.uri
 
 from aiows import InvalidHandshake, InvalidURI, connect
+from streams import stream_server
 
 pytestmark = pytest.mark.once
 
@@ -129,8 +130,8 @@ async def recorder() -> AsyncIterator[Recorder]:
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
-        found = Recorder(server.sockets[0].getsockname()[1])
+    async with stream_server(handle) as (_, port):
+        found = Recorder(port)
         yield found
 
 
