@@ -48,7 +48,7 @@ void finish(aiows_loop *loop);
 void check_baseline(void);
 
 // wait_event polls until an event of the type comes, skipping others, and fails
-// after 20 s. Payloads stay valid until the next call.
+// after 60 s. Payloads stay valid until the next call.
 aiows_event wait_event(aiows_loop *loop, uint32_t type);
 
 // wait_any polls until any event comes.
@@ -57,7 +57,7 @@ aiows_event wait_any(aiows_loop *loop);
 // no_event polls without waiting and checks that nothing is there.
 void no_event(aiows_loop *loop);
 
-// open_conn connects and waits for OPEN.
+// open_conn connects and waits for OPEN, for 60 s where options leave the default.
 aiows_conn *open_conn(aiows_loop *loop, const char *uri, const aiows_connect_options *options);
 
 // close_conn closes with 1000, waits for CLOSED, and frees.
