@@ -9,9 +9,6 @@
 // The library that the tests load was built with the tag aiows_test.
 int32_t aiows_test_goroutines(void);
 
-// Under valgrind a handshake of TLS takes seconds.
-enum { WAIT_MS = 60000 };
-
 static const char *running = "";
 
 void fail(const char *file, int line, const char *what)
@@ -151,7 +148,7 @@ aiows_event wait_any(aiows_loop *loop)
 	// One at a time: more would be lost to the caller.
 	aiows_event event;
 	size_t n = 0;
-	for (int i = 0; i < WAIT_MS / 10 && n == 0; i++)
+	for (int i = 0; i < PATIENCE_MS / 10 && n == 0; i++)
 		CHECK_RC(aiows_poll(loop, &event, 1, 10, &n), AIOWS_OK);
 	CHECK_INT(n, 1);
 	return event;
@@ -195,7 +192,7 @@ aiows_conn *open_conn(aiows_loop *loop, const char *uri, const aiows_connect_opt
 		patient = *options;
 	}
 	if (patient.open_timeout_ms == 10000) // the default
-		patient.open_timeout_ms = WAIT_MS;
+		patient.open_timeout_ms = PATIENCE_MS;
 	if (aiows_connect(loop, uri, &patient, 0, &conn, &e) != AIOWS_OK)
 		fail(__FILE__, __LINE__, e.message);
 	aiows_event event = wait_event(loop, AIOWS_EV_OPEN);

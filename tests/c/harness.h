@@ -34,6 +34,9 @@ void check_int(const char *file, int line, const char *what, int64_t got, int64_
 void check_rc(const char *file, int line, const char *what, int32_t got, int32_t want);
 void check_text(const char *file, int line, const char *what, const char *got, const char *want);
 
+// Under valgrind a handshake of TLS takes seconds.
+enum { PATIENCE_MS = 60000 };
+
 // setting returns an environment variable that the test runner must set.
 const char *setting(const char *name);
 
@@ -48,7 +51,7 @@ void finish(aiows_loop *loop);
 void check_baseline(void);
 
 // wait_event polls until an event of the type comes, skipping others, and fails
-// after 60 s. Payloads stay valid until the next call.
+// after PATIENCE_MS. Payloads stay valid until the next call.
 aiows_event wait_event(aiows_loop *loop, uint32_t type);
 
 // wait_any polls until any event comes.
@@ -57,7 +60,7 @@ aiows_event wait_any(aiows_loop *loop);
 // no_event polls without waiting and checks that nothing is there.
 void no_event(aiows_loop *loop);
 
-// open_conn connects and waits for OPEN, for 60 s where options leave the default.
+// open_conn connects and waits for OPEN, for PATIENCE_MS where options leave the default.
 aiows_conn *open_conn(aiows_loop *loop, const char *uri, const aiows_connect_options *options);
 
 // close_conn closes with 1000, waits for CLOSED, and frees.

@@ -296,6 +296,7 @@ static void a_tls_context_serves_one_side(void)
 	co.server_name = "localhost";
 	aiows_connect_options o;
 	aiows_connect_options_init(&o, sizeof o);
+	lo.open_timeout_ms = o.open_timeout_ms = PATIENCE_MS;
 	listener = aiows_listen(loop, "127.0.0.1", 0, &lo, 9, &e);
 	CHECK(listener != NULL);
 	char uri[64];

@@ -40,6 +40,7 @@ static void serve(int optional)
 	aiows_listen_options lo;
 	aiows_listen_options_init(&lo, sizeof lo);
 	lo.tls = must(&o);
+	lo.open_timeout_ms = PATIENCE_MS;
 	listener = aiows_listen(loop, "127.0.0.1", 0, &lo, 0, NULL);
 	CHECK(listener != NULL);
 	CHECK_RC(aiows_tls_free(lo.tls), AIOWS_OK);
@@ -51,6 +52,7 @@ static aiows_conn *dial(aiows_tls *tls, const char *name)
 	aiows_connect_options_init(&o, sizeof o);
 	o.tls = tls;
 	o.server_name = name;
+	o.open_timeout_ms = PATIENCE_MS;
 	char uri[64];
 	snprintf(uri, sizeof uri, "wss://127.0.0.1:%d/", (int)aiows_listener_port(listener));
 	aiows_conn *conn;
