@@ -9,7 +9,7 @@ JSON. What a connection does follows its path:
     /close     closes with 4001 "on purpose"
     /flood     sends 10,000 binary messages of 100 bytes
     /headers   sends the request's fields as JSON
-    /deaf      reads nothing until the client leaves
+    /deaf?name reads nothing until somebody asks for /wake?name
     /impatient?name&seconds
                sends 3 Pings, then 10,000 bytes of text; without a Pong in time it is gone
     /fate?name tells how that went: "alive", or "gave up"
@@ -68,13 +68,22 @@ async def headers(ws: ServerConnection) -> None:
     await echo(ws)
 
 
+wakes: dict[str, asyncio.Event] = {}
+
+
 async def deaf(ws: ServerConnection) -> None:
     ws.transport.pause_reading()
+    awake = wakes[arguments(ws)[0]] = asyncio.Event()
     await ws.send("asleep")
-    await asyncio.sleep(1)
+    await awake.wait()
     ws.transport.resume_reading()
     async for _ in ws:
         pass
+
+
+async def wake(ws: ServerConnection) -> None:
+    wakes[arguments(ws)[0]].set()
+    await echo(ws)
 
 
 fates: collections.defaultdict[str, asyncio.Queue[str]] = collections.defaultdict(asyncio.Queue)
@@ -108,7 +117,7 @@ async def drop(ws: ServerConnection) -> None:
     ws.transport.abort()
 
 
-SERVED = (echo, ping, close, flood, headers, deaf, impatient, fate, drop)
+SERVED = (echo, ping, close, flood, headers, deaf, wake, impatient, fate, drop)
 PATHS = {f"/{f.__name__}": f for f in SERVED}
 
 

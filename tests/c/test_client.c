@@ -493,8 +493,10 @@ static void pause_holds_messages_back(void)
 
 static void a_full_backlog_is_told_and_ends(void)
 {
+	char path[32];
 	loop = begin();
-	aiows_conn *conn = open_conn(loop, uri("/deaf"), NULL);
+	snprintf(path, sizeof path, "/deaf?%d", (int)getpid());
+	aiows_conn *conn = open_conn(loop, uri(path), NULL), *other;
 	expect(AIOWS_TEXT, "asleep", 6);
 	static char block[65536];
 	int32_t rc = AIOWS_OK;
@@ -505,6 +507,9 @@ static void a_full_backlog_is_told_and_ends(void)
 	CHECK_RC(aiows_buffered(conn, &pending), AIOWS_OK);
 	CHECK(pending > 65536 - 1);
 	CHECK_RC(aiows_send(conn, AIOWS_BINARY, AIOWS_FORCE, block, 1), AIOWS_PENDING);
+	snprintf(path, sizeof path, "/wake?%d", (int)getpid());
+	CHECK_RC(aiows_connect_blocking(uri(path), NULL, &other, NULL), AIOWS_OK);
+	CHECK_RC(aiows_conn_free(other), AIOWS_OK);
 	wait_event(loop, AIOWS_EV_WRITABLE);
 	CHECK_RC(aiows_buffered(conn, &pending), AIOWS_OK);
 	CHECK(pending <= 16384);
