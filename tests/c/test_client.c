@@ -458,7 +458,7 @@ static void a_flood_comes_in_order_and_in_batches(void)
 	aiows_event events[256];
 	while (next < 10000) {
 		size_t n;
-		CHECK_RC(aiows_poll(loop, events, 256, 5000, &n), AIOWS_OK);
+		CHECK_RC(aiows_poll(loop, events, 256, PATIENCE_MS, &n), AIOWS_OK);
 		CHECK(n > 0);
 		for (size_t i = 0; i < n; i++) {
 			if (events[i].type != AIOWS_EV_MESSAGE)

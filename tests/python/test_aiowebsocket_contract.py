@@ -334,6 +334,8 @@ async def test_read_timeout(websockets_server: ServerProcess) -> None:
             with pytest.raises(TimeoutError):
                 await talking(aws).receive()
         await talking(aws).send("usable")
+        while not talking(aws).get_queue_size:
+            await asyncio.sleep(0.001)
         assert await talking(aws).receive() == b"usable"
 
 

@@ -240,9 +240,9 @@ async def test_timeouts(certificates: Certificates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"wss://localhost:{silent.getsockname()[1]}/"
         with pytest.raises(TimeoutError, match="no answer within"):
-            await connect(uri, ssl=context, open_timeout=0.1)
+            await connect(uri, ssl=context, open_timeout=0.5)
         with pytest.raises(ConnectionAbortedError, match="handshake"):
-            await connect(uri, ssl=context, ssl_handshake_timeout=0.1)
+            await connect(uri, ssl=context, ssl_handshake_timeout=0.5)
 
     over = asyncio.Event()
 
@@ -251,7 +251,7 @@ async def test_timeouts(certificates: Certificates) -> None:
 
     async with serving(echo, server_context(certificates), process_request=never) as port:
         with pytest.raises(TimeoutError, match="no answer within"):
-            await connect(f"wss://localhost:{port}/", ssl=context, open_timeout=0.3)
+            await connect(f"wss://localhost:{port}/", ssl=context, open_timeout=1)
         over.set()
 
 

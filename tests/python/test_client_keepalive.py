@@ -94,7 +94,7 @@ async def test_whatever_arrives_is_life() -> None:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for life in ("pong", "ping", "message", "octet"):
             server = await stack.enter_async_context(ScriptedServer())
-            tasks.create_task(live(life, server, 1.0))
+            tasks.create_task(live(life, server, 2.0))
 
 
 async def test_the_pings() -> None:

@@ -94,9 +94,11 @@ async def test_half_a_message_then_the_rest() -> None:
     # The first part came before anybody asked for parts.
     async with ScriptedServer() as server, connect(server.uri) as ws:
         session = await server.accepted()
+        before = ws.stats.bytes_received
         parts(session, b"one ", b"two ", fin=False)
         session.pong(b"")
-        await asyncio.sleep(0.01)
+        while ws.stats.bytes_received < before + 14:
+            await asyncio.sleep(0)
         iterator = ws.recv_streaming()
         assert await anext(iterator) == "one two "
         session.write(frame(CONTINUATION, b"three", False))
@@ -293,6 +295,8 @@ async def test_received_at() -> None:
         for receive in (ws.recv, ws.recv_many, ws.recv_streaming().__anext__):
             start = loop.time()
             session.text("a")
+            while not ws.queued:
+                await asyncio.sleep(0)
             await asyncio.sleep(0.01)
             await receive()
             assert start * 1e9 <= ws.received_at <= loop.time() * 1e9 - 1e6

@@ -172,7 +172,7 @@ def test_eof_wait_counts_from_the_newest_message() -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         port = server.socket.getsockname()[1]
-        status, output, _ = run(f"ws://127.0.0.1:{port}/", "--eof-wait", "1")
+        status, output, _ = run(f"ws://127.0.0.1:{port}/", "--eof-wait", "2")
         server.shutdown()
         thread.join()
     assert (status, len(output.splitlines())) == (0, 10)

@@ -360,10 +360,10 @@ def test_tls_with_the_proxy_fails(
                 assert f"proxy {url}" in caught.value.__notes__
         url = f"https://localhost:{silent.getsockname()[1]}"
         options = {"proxy": url, "proxy_ssl": client_context(certificates)}
-        with pytest.raises(ConnectionAbortedError, match=r"ssl_handshake_timeout = 0\.1"):
-            connect("ws://localhost/", proxy_ssl_handshake_timeout=0.1, **options)
+        with pytest.raises(ConnectionAbortedError, match=r"ssl_handshake_timeout = 0\.5"):
+            connect("ws://localhost/", proxy_ssl_handshake_timeout=0.5, **options)
         with pytest.raises(TimeoutError, match=f"timed out: proxy {url}: "):
-            connect("ws://localhost/", open_timeout=0.1, **options)
+            connect("ws://localhost/", open_timeout=0.5, **options)
     pinned = create_default_context(cafile=certificates.ca)
     pinned.pin_sha256("ab" * 32)
     context = client_context(certificates)
@@ -431,12 +431,12 @@ def test_open_timeout(certificates: Certificates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"wss://localhost:{silent.getsockname()[1]}/"
         with pytest.raises(TimeoutError, match="no answer within"):
-            connect(uri, ssl=context, open_timeout=0.1)
-        with pytest.raises(ConnectionAbortedError, match=r"ssl_handshake_timeout = 0\.1"):
-            connect(uri, ssl=context, ssl_handshake_timeout=0.1)
+            connect(uri, ssl=context, open_timeout=0.5)
+        with pytest.raises(ConnectionAbortedError, match=r"ssl_handshake_timeout = 0\.5"):
+            connect(uri, ssl=context, ssl_handshake_timeout=0.5)
         silent_proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(TimeoutError, match="did not answer CONNECT"):
-            connect(uri, ssl=context, open_timeout=0.1, proxy=silent_proxy)
+            connect(uri, ssl=context, open_timeout=0.5, proxy=silent_proxy)
     over = threading.Event()
 
     def never(ws: Any, request: Any) -> None:
@@ -444,7 +444,7 @@ def test_open_timeout(certificates: Certificates) -> None:
 
     with serving(echo, server_context(certificates), process_request=never) as port:
         with pytest.raises(TimeoutError, match="no answer within"):
-            connect(f"wss://localhost:{port}/", ssl=context, open_timeout=0.3)
+            connect(f"wss://localhost:{port}/", ssl=context, open_timeout=1)
         over.set()
 
 
@@ -465,7 +465,7 @@ def test_nobody_waits_for_longer_than_the_keepalive(
     """Nothing is carried meanwhile, and the peer is not to blame for that."""
     context = client_context(certificates)
     uri = websockets_tls_server.uri()
-    with connect(uri, ssl=context, ping_interval=0.2, ping_timeout=0.2) as ws:
+    with connect(uri, ssl=context, ping_interval=0.5, ping_timeout=0.7) as ws:
         for message in ("one", "two"):
             time.sleep(1.5)
             ws.send(message)

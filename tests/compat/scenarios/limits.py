@@ -147,7 +147,7 @@ async def a_queue_without_limit(run: Run) -> None:
 
     sent: list[int] = []
     ws = await run.open(script, max_queue=None, compression=None)
-    for _ in range(300):
+    for _ in range(2000):
         if len(sent) == total:
             break
         await asyncio.sleep(0.01)

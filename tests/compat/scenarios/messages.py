@@ -70,7 +70,7 @@ async def recv_times_out(run: Run) -> None:
     await ws.send("go on")
     await run.outcome("after the timeouts", ws.recv(timeout=10))
     await ws.send("echo")
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
     await run.outcome("there already", ws.recv(timeout=0))
 
 
@@ -103,7 +103,7 @@ async def streamed(ws: Traced, **options: Any) -> list[Any]:
 async def streaming(ws: Traced, **options: Any) -> list[Any]:
     """Return the fragments of the first message, which is sent once somebody waits for it."""
     task = asyncio.create_task(streamed(ws, **options))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)  # its thread has to start
     await ws.send("go")
     return await task
 
@@ -237,7 +237,10 @@ async def iterate(run: Run) -> None:
 @scenario("recv")
 async def messages_before_the_close_are_kept(run: Run) -> None:
     ws = await run.open(sends(*[HELLO] * 5))
-    await asyncio.sleep(0.05)
+    for _ in range(2000):
+        if ws.state in (2, 3):
+            break
+        await asyncio.sleep(0.01)
     run.note("state", ws.state in (2, 3))
     for _ in range(6):
         await run.outcome("recv", ws.recv())

@@ -363,7 +363,7 @@ async def cancelled_openings(run: Run) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     run.note("cancelled", task.cancelled())
-    for _ in range(200):
+    for _ in range(2000):
         if seen:
             break
         await asyncio.sleep(0.01)
