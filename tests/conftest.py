@@ -18,7 +18,7 @@ IN_CI = os.environ.get("CI") == "true"
 # What another Python has and this one cannot; everything else `make deps` installs.
 NOT_APPLICABLE = "needs Python 3."
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_S = 5.0
+GRACE_S = 20.0
 
 
 def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

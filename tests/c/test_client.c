@@ -553,6 +553,7 @@ static aiows_conn *secure(const aiows_tls *tls, uint32_t want)
 	aiows_connect_options_init(&o, sizeof o);
 	o.tls = (aiows_tls *)tls;
 	o.server_name = "localhost";
+	o.open_timeout_ms = PATIENCE_MS;
 	char text[256];
 	snprintf(text, sizeof text, "%s/echo", setting("AIOWS_WSS"));
 	aiows_conn *conn;

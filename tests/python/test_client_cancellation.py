@@ -17,7 +17,7 @@ from servers.launch import ServerProcess
 from aiows import ClientConnection, ConcurrencyError, ConnectionClosedError, connect
 
 NUMBERS = 60
-HANG_S = 30
+HANG_S = 60
 identities = itertools.count()
 
 # When a call is given up: after turns of the event loop, after milliseconds, or not at all.

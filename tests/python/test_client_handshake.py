@@ -26,13 +26,6 @@ from aiows import (
 )
 
 
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("code", [401, 404, 500, 503])
 async def test_status(any_server: ServerProcess, code: int) -> None:
     await refused_with(any_server, code)
@@ -102,8 +95,9 @@ async def test_cancelled_opening(raw_server: ServerProcess) -> None:
 
 
 async def test_refused() -> None:
-    with pytest.raises(ConnectionRefusedError) as caught:
-        await connect(f"ws://127.0.0.1:{unused_port()}/")
+    with socket.socket() as unused, pytest.raises(ConnectionRefusedError) as caught:
+        unused.bind(("127.0.0.1", 0))
+        await connect(f"ws://127.0.0.1:{unused.getsockname()[1]}/")
     assert caught.value.errno is not None
 
 

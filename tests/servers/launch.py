@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 HERE = Path(__file__).parent
-START_S = 30.0
+START_S = 120.0
 
 
 class ServerProcess:

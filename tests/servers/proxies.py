@@ -6,7 +6,9 @@ An https proxy is tinyproxy behind the TLS end of tests/autobahn/relay.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -45,10 +47,13 @@ def _find(program: str) -> str:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+    """Return a port below those that the system gives to the tests beside this one."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(lowest // 2, lowest)
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
 
 
 @contextmanager
@@ -59,6 +64,7 @@ def _process(command: Sequence[str], port: int) -> Iterator[int]:
             while True:
                 try:
                     socket.create_connection(("127.0.0.1", port)).close()
+                    assert process.poll() is None, f"{command!r} has ended"
                     break
                 except ConnectionRefusedError:
                     if process.poll() is not None or time.monotonic() > deadline:
