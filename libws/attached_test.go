@@ -597,7 +597,7 @@ func TestAttachedPingAwaitsTheHost(t *testing.T) {
 		if len(sent) == 0 || c.State() != StateOpen {
 			t.Fatalf("drained %q, state %d, %v", sent, c.State(), c.Err())
 		}
-		for range 20 { // the answer is on its way
+		for range 5 { // the answer is on its way
 			time.Sleep(10 * time.Millisecond)
 			h.poll(0)
 		}

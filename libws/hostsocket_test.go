@@ -191,7 +191,7 @@ func TestHostSocketProxyRefuses(t *testing.T) {
 			ln := listenTCP(t)
 			o := &ConnectOptions{URI: "wss://h.test/", OpenTimeout: hang, Conn: quiet(nil), Dial: true, Proxy: "https://" + ln.Addr().String()}
 			if answer == "" {
-				o.OpenTimeout = 50 * time.Millisecond
+				o.OpenTimeout = 500 * time.Millisecond
 			}
 			c, err := h.loop.Attach(o, 10)
 			if err != nil {
@@ -237,7 +237,7 @@ func TestHostSocketNotTaken(t *testing.T) {
 			o := &ConnectOptions{URI: fmt.Sprintf("wss://%s/", ln.Addr()), OpenTimeout: hang, Conn: quiet(nil), Dial: true}
 			switch how {
 			case "timeout":
-				o.OpenTimeout = 50 * time.Millisecond
+				o.OpenTimeout = 500 * time.Millisecond
 			case "refused":
 				ln.Close()
 			}

@@ -125,7 +125,7 @@ func (h *host) failing(c *Conn, want Code) *Error {
 func short(o *ConnectOptions) { o.OpenTimeout = 30 * time.Millisecond }
 
 // fair leaves the peer enough time for its part.
-func fair(o *ConnectOptions) { o.OpenTimeout = time.Second }
+func fair(o *ConnectOptions) { o.OpenTimeout = 2 * time.Second }
 
 func (h *host) newClient(uri string, secure *testTLS, change func(*ConnectOptions)) *Conn {
 	h.t.Helper()

@@ -191,7 +191,7 @@ func TestProxyErrors(t *testing.T) {
 	})
 	t.Run("silent", func(t *testing.T) {
 		ln := listenTCP(t)
-		h, c := start(t, fmt.Sprintf("socks5h://u:secret@%s", ln.Addr()), short)
+		h, c := start(t, fmt.Sprintf("socks5h://u:secret@%s", ln.Addr()), fair)
 		if err := h.failing(c, CodeTimeout); !strings.Contains(err.Text, fmt.Sprintf("proxy socks5h://%s: did not answer CONNECT h.test:80", ln.Addr())) {
 			t.Errorf("error %+v", err)
 		}
