@@ -150,6 +150,10 @@ def listen(context: ssl.SSLContext | None) -> AbstractAsyncContextManager[Server
         process_request=refuse,
         select_subprotocol=choose,
         max_size=None,
+        # Under valgrind a client takes its time.
+        open_timeout=120,
+        ping_timeout=120,
+        ssl_handshake_timeout=None if context is None else 120,
     )
 
 
