@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 from servers.fixtures import Certificates
 from servers.launch import ServerProcess
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from aiows._cli.showing import Style, escaped
@@ -44,31 +42,75 @@ def run(*arguments: str | Path, given: bytes = b"") -> tuple[int, bytes, str]:
     return process.returncode, output, errors.decode()
 
 
+def take(process: subprocess.Popen[bytes], size: int) -> bytes:
+    """Return output of that size, or more."""
+    assert process.stdout is not None
+    output = b""
+    while len(output) < size and (more := os.read(process.stdout.fileno(), 1 << 16)):
+        output += more
+    return output
+
+
+def exchange(
+    *arguments: str | Path, given: bytes = b"", size: int | None = None, then: bytes = b""
+) -> tuple[int, bytes, str]:
+    """
+    Run the command, whose input ends once output of that size has come; return what run does.
+
+    However long a server takes, it is waited for. Without a size it is that of given; the
+    input ends with then.
+    """
+    with start(*arguments, "--eof-wait", "0") as process:
+        assert process.stdin is not None
+        process.stdin.write(given)
+        process.stdin.flush()
+        output = take(process, len(given) if size is None else size)
+        rest, errors = process.communicate(then, timeout=HANG_S)
+    return process.returncode, output + rest, errors.decode()
+
+
+def terminated(process: subprocess.Popen[bytes], size: int) -> tuple[bytes, bytes]:
+    """End a command once its output has that size; return that and its errors."""
+    output = take(process, size)
+    process.terminate()
+    rest, errors = process.communicate(timeout=HANG_S)
+    assert process.returncode == 128 + signal.SIGTERM
+    return output + rest, errors
+
+
 def test_lines_in_messages_out(any_server: ServerProcess) -> None:
     given = "first\n\nç\nlast without an end".encode()
-    assert run(any_server.uri("/echo"), given=given) == (0, given + b"\n", "")
+    with start(any_server.uri("/echo"), "--eof-wait", "inf") as process:
+        assert process.stdin is not None
+        process.stdin.write(given)
+        process.stdin.close()
+        process.stdin = None  # which communicate would flush
+        assert terminated(process, len(given) + 1) == (given + b"\n", b"")
+    assert exchange(any_server.uri("/echo"), given=b"x\n") == (0, b"x\n", "")
 
 
 def test_file_as_input_and_text_before_it(websockets_server: ServerProcess, tmp_path: Path) -> None:
     # Longer than what is read at once, and not a pipe.
     lines = b"".join(b"line %d\n" % number for number in range(20_000))
     (tmp_path / "lines").write_bytes(lines)
-    command = (websockets_server.uri("/echo"), "-t", "a", "--text", "b")
+    command = (websockets_server.uri("/echo"), "-t", "a", "--text", "b", "--eof-wait", "inf")
     with (tmp_path / "lines").open("rb") as file, start(*command, stdin=file) as process:
-        output, errors = process.communicate(timeout=HANG_S)
-    assert (process.returncode, output, errors) == (0, b"a\nb\n" + lines, b"")
+        assert terminated(process, 4 + len(lines)) == (b"a\nb\n" + lines, b"")
 
 
 def test_binary_messages_are_hex_unless_raw(websockets_server: ServerProcess) -> None:
     uri = websockets_server.uri("/fragments")
     every = bytes(range(256))
     text = "fragmented é".encode()
-    assert run(uri) == (0, text + b"\n" + every.hex().encode() + b"\n", "")
-    assert run(uri, "--raw") == (0, text + every, "")
+    plain, raw = text + b"\n" + every.hex().encode() + b"\n", text + every
+    assert exchange(uri, size=len(plain)) == (0, plain, "")
+    assert exchange(uri, "--raw", size=len(raw)) == (0, raw, "")
 
 
 def test_timings(websockets_server: ServerProcess) -> None:
-    status, output, errors = run(websockets_server.uri("/echo"), "--timings", given=b"x\ny\n")
+    uri = websockets_server.uri("/echo")
+    size = 2 * len(b"0.000000 x\n")
+    status, output, errors = exchange(uri, "--timings", given=b"x\ny\n", size=size)
     assert status == 0
     times = [line.split(b" ")[0] for line in output.splitlines()]
     assert [line.split(b" ")[1] for line in output.splitlines()] == [b"x", b"y"]
@@ -77,10 +119,11 @@ def test_timings(websockets_server: ServerProcess) -> None:
 
 
 def test_request(websockets_server: ServerProcess) -> None:
-    status, output, _ = run(
+    status, output, _ = exchange(
         websockets_server.uri("/request"),
         "-H", "X-One: 1", "--header", "x-one:2", "-o", "https://example.com",
         "-s", "superchat", "--subprotocol", "chat",
+        size=1,
     )  # fmt: skip
     assert status == 0
     for field in (b'["X-One", "1"]', b'["x-one", "2"]', b'"https://example.com"', b"superchat"):
@@ -89,11 +132,11 @@ def test_request(websockets_server: ServerProcess) -> None:
 
 def test_tls(websockets_tls_server: ServerProcess, certificates: Certificates) -> None:
     uri = websockets_tls_server.uri("/echo")
-    assert run(uri, "--ca", certificates.ca, given=b"x\n") == (0, b"x\n", "")
-    assert run(uri, "--insecure", given=b"x\n") == (0, b"x\n", "")
+    assert exchange(uri, "--ca", certificates.ca, given=b"x\n") == (0, b"x\n", "")
+    assert exchange(uri, "--insecure", given=b"x\n") == (0, b"x\n", "")
     # A server that does not ask for a certificate is shown none, and it does no harm.
     shown = ("--cert", certificates.cert, "--key", certificates.key)
-    assert run(uri, "--ca", certificates.ca, *shown, given=b"x\n") == (0, b"x\n", "")
+    assert exchange(uri, "--ca", certificates.ca, *shown, given=b"x\n") == (0, b"x\n", "")
     status, output, errors = run(uri, "--ca", certificates.other_ca)
     assert (status, output) == (1, b"")
     assert errors.startswith("aiows: ") and "certificate" in errors
@@ -148,7 +191,8 @@ def test_standard_descriptor_is_closed(closing: str) -> None:
 
 
 def test_input_that_is_no_text(websockets_server: ServerProcess) -> None:
-    status, output, errors = run(websockets_server.uri("/echo"), given=b"good\nb\xffd\nx\n")
+    uri = websockets_server.uri("/echo")
+    status, output, errors = exchange(uri, given=b"good\n", then=b"b\xffd\nx\n")
     assert (status, output) == (1, b"good\n")
     assert errors == "line 2 of the input is not UTF-8 at byte 2, expected text\n"
 
@@ -157,25 +201,27 @@ def test_eof_wait(websockets_server: ServerProcess) -> None:
     # With inf only the server's end of it ends the program.
     uri = websockets_server.uri("/close?code=4000")
     assert run(uri, "--eof-wait", "inf", given=b"x\n")[0] == 3
-    assert run(websockets_server.uri("/echo"), "--eof-wait", "0") == (0, b"", "")
+    for option in ((), ("--eof-wait", "0")):
+        assert run(websockets_server.uri("/echo"), *option) == (0, b"", "")
 
 
 def test_eof_wait_counts_from_the_newest_message() -> None:
+    wait_s, pauses = 5.0, 60
+
     def trickle(connection: ServerConnection) -> None:
-        for number in range(10):
+        # For longer than the wait, with pauses that are far shorter.
+        for number in range(pauses):
             connection.send(str(number))
-            time.sleep(0.2)
-        with contextlib.suppress(ConnectionClosed):
-            connection.recv()
+            time.sleep(0.1)
 
     with serve(trickle, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         port = server.socket.getsockname()[1]
-        status, output, _ = run(f"ws://127.0.0.1:{port}/", "--eof-wait", "2")
+        status, output, _ = run(f"ws://127.0.0.1:{port}/", "--eof-wait", str(wait_s))
         server.shutdown()
         thread.join()
-    assert (status, len(output.splitlines())) == (0, 10)
+    assert (status, len(output.splitlines())) == (0, pauses)
 
 
 def test_ping(websockets_server: ServerProcess) -> None:
@@ -197,7 +243,8 @@ def test_interrupt_closes(number: signal.Signals, websockets_server: ServerProce
         process.send_signal(number)
         assert process.wait(HANG_S) == 128 + number
         assert process.stderr is not None and process.stderr.read() == b""
-    ended = run(websockets_server.uri(f"/ended?target={target.replace('?', '%3F')}&n=1"))[1]
+    told = websockets_server.uri(f"/ended?target={target.replace('?', '%3F')}&n=1")
+    ended = exchange(told, size=1)[1]
     assert ended.strip() == b'[[1000, ""]]'
 
 
@@ -234,7 +281,8 @@ def test_nobody_reads_the_output(websockets_server: ServerProcess) -> None:
 
 def test_verbose_logs_to_standard_error(websockets_server: ServerProcess) -> None:
     field = ("-H", "Authorization: Bearer secret")
-    status, output, errors = run(websockets_server.uri("/echo"), "-v", *field, given=b"hello\n")
+    uri = websockets_server.uri("/echo")
+    status, output, errors = exchange(uri, "-v", *field, given=b"hello\n")
     assert (status, output) == (0, b"hello\n")
     assert "> TEXT 'hello'" in errors and "< TEXT 'hello'" in errors
     assert "GET /echo HTTP/1.1" in errors and "secret" not in errors
