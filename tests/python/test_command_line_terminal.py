@@ -41,7 +41,8 @@ class Terminal:
         self._run("send-keys", *keys)
 
     def screen(self, *options: str) -> str:
-        return self._run("capture-pane", "-p", *options).rstrip()
+        """Return the window's lines, and those that have left it at the top."""
+        return self._run("capture-pane", "-p", "-S", "-", *options).rstrip()
 
     def wait(self, wanted: Callable[[str], object]) -> str:
         """Wait for a screen that wanted approves of, and return it."""
