@@ -310,10 +310,10 @@ async def test_tls(certificates: Certificates) -> None:
 
 async def test_two_hundred_clients() -> None:
     async def client(uri: str, index: int) -> None:
-        async with their_connect(uri) as ws:
+        async with their_connect(uri, open_timeout=60) as ws:
             await ws.send(str(index))
             assert await ws.recv() == str(index)
 
-    async with serve(echo, "127.0.0.1", 0) as server:
+    async with serve(echo, "127.0.0.1", 0, open_timeout=60) as server:
         await asyncio.gather(*(client(uri_of(server), index) for index in range(200)))
         assert len(server._handlers) <= 200
