@@ -214,6 +214,8 @@ def test_queue_is_bounded(raw_server: ServerProcess) -> None:
             ws.send(str(number))
         # Nobody receives, so the pong behind the messages is not told yet.
         pong = ws.ping("last")
+        while not ws.paused:
+            assert not pong.wait(0.01)
         assert not pong.wait(0.2)
         assert 8 < ws.queued <= 8 + 64 and ws.paused
         assert [ws.recv() for _ in range(1000)] == [str(number) for number in range(1000)]
