@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import ssl
@@ -226,7 +227,7 @@ def test_where_it_connects(certificates: Certificates, tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"bind to 192\.0\.2\.1: "):
             connect(uri, ssl=context, local_addr=("192.0.2.1", 0), family=socket.AF_INET)
         with pytest.raises(socket.gaierror):
-            connect("wss://nowhere.invalid/", ssl=context)
+            connect("wss://nowhere.invalid/", ssl=context, open_timeout=None)
     path = str(tmp_path / "socket")
     with peer.unix_serve(echo, path, ssl=server_context(certificates)) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -363,7 +364,7 @@ def test_tls_with_the_proxy_fails(
         with pytest.raises(ConnectionAbortedError, match=r"ssl_handshake_timeout = 0\.5"):
             connect("ws://localhost/", proxy_ssl_handshake_timeout=0.5, **options)
         with pytest.raises(TimeoutError, match=f"timed out: proxy {url}: "):
-            connect("ws://localhost/", open_timeout=0.5, **options)
+            connect("ws://localhost/", open_timeout=1.5, **options)
     pinned = create_default_context(cafile=certificates.ca)
     pinned.pin_sha256("ab" * 32)
     context = client_context(certificates)
@@ -431,12 +432,12 @@ def test_open_timeout(certificates: Certificates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"wss://localhost:{silent.getsockname()[1]}/"
         with pytest.raises(TimeoutError, match="no answer within"):
-            connect(uri, ssl=context, open_timeout=0.5)
+            connect(uri, ssl=context, open_timeout=1.5)
         with pytest.raises(ConnectionAbortedError, match=r"ssl_handshake_timeout = 0\.5"):
             connect(uri, ssl=context, ssl_handshake_timeout=0.5)
         silent_proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(TimeoutError, match="did not answer CONNECT"):
-            connect(uri, ssl=context, open_timeout=0.5, proxy=silent_proxy)
+            connect(uri, ssl=context, open_timeout=1.5, proxy=silent_proxy)
     over = threading.Event()
 
     def never(ws: Any, request: Any) -> None:
@@ -463,12 +464,17 @@ def test_nobody_waits_for_longer_than_the_keepalive(
     websockets_tls_server: ServerProcess, certificates: Certificates
 ) -> None:
     """Nothing is carried meanwhile, and the peer is not to blame for that."""
-    context = client_context(certificates)
-    uri = websockets_tls_server.uri()
-    with connect(uri, ssl=context, ping_interval=0.5, ping_timeout=0.7) as ws:
+    options: dict[str, Any] = {"ssl": client_context(certificates), "ping_timeout": 0.7}
+    options["sock"] = sock = socket.create_connection(("127.0.0.1", websockets_tls_server.port))
+    with (
+        sock.dup() as watched,
+        connect(websockets_tls_server.uri(), ping_interval=0.5, **options) as ws,
+    ):
         for message in ("one", "two"):
             time.sleep(1.5)
             ws.send(message)
+            # The peer may take its time while nobody waits, and none once somebody does.
+            assert select.select([watched], [], [], HANG_S)[0]
             assert ws.recv(HANG_S) == message
 
 
