@@ -50,6 +50,11 @@ class Package:
     def libraries(self) -> Path:
         return CACHE / f"{self.name}-libraries"
 
+    @property
+    def noted(self) -> Path:
+        """Where pytest notes which tests failed."""
+        return CACHE / f"{self.name}-noted"
+
 
 PACKAGES = (
     Package(
@@ -111,8 +116,8 @@ def run_tests(package: Package, *arguments: str) -> subprocess.CompletedProcess[
         "ON_AIOWS_PACKAGE": package.name,
     }
     environment.pop("PYTHONASYNCIODEBUG", None)
-    options = "-q -rf -o addopts= --tb=native -p no:cacheprovider -p on_aiows".split()
-    command = [sys.executable, "-m", "pytest", *options, *arguments]
+    options = f"-q -rf -o addopts= -o cache_dir={package.noted} --tb=native -p on_aiows".split()
+    command = [sys.executable, "-m", "pytest", *options, *package.arguments, *arguments]
     return subprocess.run(
         command, cwd=package.sdist, env=environment, capture_output=True, text=True, timeout=LIMIT_S
     )
@@ -131,13 +136,13 @@ def once_more(package: Package, done: subprocess.CompletedProcess[str]) -> int:
 
     Some of these tests judge by the clock, and fail on a busy machine with websockets, too.
     """
-    failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
-    again = run_tests(package, *failed) if failed else done
+    again = run_tests(package, "--last-failed", "--last-failed-no-failures=none")
     if again.returncode != 0:
-        output = f"{again.stdout[-20000:]}\n{again.stderr[-5000:]}"
+        output = "\n".join(run.stdout[-20000:] + run.stderr[-5000:] for run in (done, again))
         sys.exit(f"{output}\nthe tests of {package.name} failed on aiows")
+    failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
     print(f"{package.name}: passed when run alone: {' '.join(failed)}")
-    return len(failed)
+    return counted(again.stdout)[0]
 
 
 def documented(package: Package) -> tuple[int, int]:
@@ -155,10 +160,10 @@ def main() -> None:
         prepare(package)
     # Side by side: most of their time is waiting.
     with ThreadPoolExecutor() as pool:
-        runs = list(
-            pool.map(lambda package: run_tests(package, "-n", "2", *package.arguments), packages)
-        )
+        runs = list(pool.map(lambda package: run_tests(package, "-n", "2"), packages))
     for package, done in zip(packages, runs, strict=True):
+        if re.search(r"(?m)^0 connections of aiows$", done.stdout):
+            sys.exit(f"{done.stdout}\n{package.name} opened no connection: this shows nothing")
         passed, expected = counted(done.stdout)
         if done.returncode != 0:
             passed += once_more(package, done)
