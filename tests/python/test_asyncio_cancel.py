@@ -208,7 +208,7 @@ async def test_task_that_swallows_the_cancellation_goes_on(loop_factory: object)
 
 
 async def test_cancelled_send_goes_out_all_the_same(loop_factory: object) -> None:
-    big = bytes(4 << 20)
+    big = bytes(16 << 20)  # more than the kernel takes and the server reads in these turns
     async with ScriptedServer() as server, connect(server.uri) as ws:
         session = await server.accepted()
         # Nobody reads at the other end yet, so that send has to wait.
@@ -274,9 +274,17 @@ async def test_cancelled_opening_leaves_nothing(loop_factory: object) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (await ended.get())[:6] in (b"", b"GET / ")
+
+        async def expire(limit: asyncio.Timeout) -> None:
+            await accepted.get()
+            limit.reschedule(asyncio.get_running_loop().time())
+
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05), connect(uri):
-                pass
+            async with asyncio.timeout(None) as limit:
+                expiring = asyncio.create_task(expire(limit))
+                async with connect(uri):
+                    pass
+        await expiring
         assert (await ended.get())[:6] in (b"", b"GET / ")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import select
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -68,7 +69,8 @@ async def stage(name: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
                 client = stack.enter_context(socket.socket())
                 client.setblocking(False)
                 client.connect_ex(full.getsockname())
-            asyncio.get_running_loop().call_later(0.02, reached.set)
+            select.select([full], [], [], SETTLE_S)
+            reached.set()
             yield f"ws://127.0.0.1:{full.getsockname()[1]}/", reached
         return
     async with stream_server(serve) as (host, port):
@@ -83,12 +85,13 @@ async def test_cancelled(name: str) -> None:
     async with stage(name) as (uri, reached):
         before = sockets()
         for _ in range(3):
-            reached.clear()
-            if name == "TCP":
-                asyncio.get_running_loop().call_later(0.02, reached.set)
+            if name != "TCP":
+                reached.clear()
             opening = asyncio.ensure_future(connect(uri, open_timeout=None)._open())
             await reached.wait()
-            assert sockets() - before, "nothing was open"
+            async with asyncio.timeout(SETTLE_S):
+                while not sockets() - before:
+                    await asyncio.sleep(0.001)
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await opening
