@@ -43,12 +43,12 @@ async def exchange(ws: ClientConnection, how: str) -> AsyncIterator[None]:
 
 
 async def main(how: str, uri: str, seconds: float) -> None:
-    start = time.monotonic()
-    settled = most = 0.0
+    start = settled = most = 0.0
     count = 0
     async with connect(uri, max_size=(None, 2**20), compression=None) as ws:
         async for _ in exchange(ws, how):
             count += 1
+            start = start or time.monotonic()
             passed = time.monotonic() - start
             if passed < seconds / 10:
                 settled = rss()

@@ -154,7 +154,7 @@ async def test_ws_at_a_wss_port(websockets_tls_server: ServerProcess) -> None:
 async def test_wss_at_a_ws_port(websockets_server: ServerProcess) -> None:
     uri = websockets_server.uri().replace("ws", "wss", 1)
     with pytest.raises(ssl.SSLError):
-        await connect(uri, open_timeout=5)
+        await connect(uri, open_timeout=60)
 
 
 async def test_own_server(certificates: Certificates) -> None:

@@ -200,11 +200,11 @@ async def test_connect_options() -> None:
 
 async def test_failed_connection() -> None:
     async with core() as c:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        conn = Connection(c.loop)
-        c.loop.connect(conn, f"ws://127.0.0.1:{port}/")
-        await conn.ended.wait()
+        with socket.socket() as unused:  # bound, so that it is nobody else's
+            unused.bind(("127.0.0.1", 0))
+            conn = Connection(c.loop)
+            c.loop.connect(conn, f"ws://127.0.0.1:{unused.getsockname()[1]}/")
+            await conn.ended.wait()
         ((name, error),) = conn.seen
         assert (name, error.code) == ("failed", _core.ERRORS["CONNECT"])
         found = conn.error()
