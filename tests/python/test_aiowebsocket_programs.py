@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from servers.fixtures import Certificates
-from servers.launch import ServerProcess, read_line
+from servers.launch import START_S, ServerProcess, read_line
 
 # The README's program; {constructor} differs between its chapters.
 PROGRAM = """
@@ -203,13 +204,15 @@ def test_interrupt_with_a_server_that_does_not_answer(
     assert (output, errors, process.returncode) == ("Quit.\n", "", 0)
 
 
-def test_interrupt_while_opening(raw_server: ServerProcess, tmp_path: Path) -> None:
-    program = WAITING.format(run=RUN_UNTIL_COMPLETE.format(uri=raw_server.uri("/silence")))
-    program = program.replace("async with", "print('opening', flush=True)\n    async with")
-    with start(tmp_path, program) as process:
-        assert read_line(process, "opening")
-        time.sleep(0.1)
-        output, errors = interrupt(process)
+def test_interrupt_while_opening(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(START_S)
+        uri = f"ws://127.0.0.1:{silent.getsockname()[1]}/"
+        with start(tmp_path, WAITING.format(run=RUN_UNTIL_COMPLETE.format(uri=uri))) as process:
+            peer, _ = silent.accept()
+            with peer:
+                assert peer.recv(3) == b"GET"
+                output, errors = interrupt(process)
     assert (output, errors, process.returncode) == ("Quit.\n", "", 0)
 
 

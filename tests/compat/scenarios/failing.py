@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -196,15 +197,14 @@ async def two_subprotocols(run: Run) -> None:
 
 @scenario("")
 async def nobody_listens(run: Run) -> None:
-    peer = await run.peer()
-    uri = peer.uri
-    await peer.__aexit__(None, None, None)
-    await run.outcome("refused", run.connect(uri))
+    with socket.socket() as unused:  # bound, so that it is nobody else's
+        unused.bind(("127.0.0.1", 0))
+        await run.outcome("refused", run.connect(f"ws://127.0.0.1:{unused.getsockname()[1]}/"))
 
 
 @scenario("")
 async def names_that_do_not_exist(run: Run) -> None:
-    await run.outcome("name", run.connect("ws://name.invalid/"))
+    await run.outcome("name", run.connect("ws://name.invalid/", open_timeout=50))
 
 
 @scenario("")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from harness import ASYNCIO, SYNC, Run, Traced, scenario
+from harness import ASYNCIO, HANG_S, SYNC, Run, Traced, scenario
 from peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Session, frame
 
 
@@ -14,15 +14,15 @@ def sends(*frames: tuple[int, bytes, bool], told: bool = False) -> Callable[[Ses
     """
     Return a script that sends these frames, then closes in order.
 
-    told has it wait for a message first, as a program that streams asks first.
+    told has it wait for a message before each frame, as streamed sends them.
 
     """
 
     async def script(session: Session) -> None:
         session.write(session.upgrade())
-        if told:
-            await session.read()
         for opcode, payload, fin in frames:
+            if told:
+                await session.read()
             session.frame(opcode, payload, fin)
         session.close(1000)
         await session.wait_end()
@@ -70,7 +70,8 @@ async def recv_times_out(run: Run) -> None:
     await ws.send("go on")
     await run.outcome("after the timeouts", ws.recv(timeout=10))
     await ws.send("echo")
-    await asyncio.sleep(0.3)
+    pong = await ws.ping()  # what comes before its answer is there with it
+    await asyncio.to_thread(pong.wait, HANG_S)
     await run.outcome("there already", ws.recv(timeout=0))
 
 
@@ -101,11 +102,12 @@ async def streamed(ws: Traced, **options: Any) -> list[Any]:
 
 
 async def streaming(ws: Traced, **options: Any) -> list[Any]:
-    """Return the fragments of the first message, which is sent once somebody waits for it."""
-    task = asyncio.create_task(streamed(ws, **options))
-    await asyncio.sleep(0.3)  # its thread has to start
-    await ws.send("go")
-    return await task
+    """Return the fragments of a message, having asked for the next with each of them."""
+    parts = []
+    async for part in ws.recv_streaming(**options):
+        parts.append(part)
+        await ws.send("go")
+    return parts
 
 
 @scenario("recv_streaming")
@@ -120,8 +122,9 @@ async def streaming_yields_fragments(run: Run) -> None:
             told=True,
         )
     )
+    await ws.send("go")
     run.note("text", await streaming(ws))
-    run.note("binary", await streamed(ws))
+    run.note("binary", await streaming(ws))
     await run.outcome("whole", ws.recv())
     await run.outcome("the end", streamed(ws))
 
@@ -144,8 +147,8 @@ async def streaming_decodes(run: Run) -> None:
     for opcode in (TEXT, BINARY):
         for decode in (False, True):
             frames = (opcode, b"h\xc3", False), (CONTINUATION, b"\xa9", True)
-            ws = await run.open(sends(*frames, told=True))
-            found = await streaming(ws, decode=decode)
+            ws = await run.open(sends(*frames))
+            found = await streamed(ws, decode=decode)
             run.note(f"{opcode}, {decode}", "".join(found) if decode else b"".join(found))
 
 
@@ -153,7 +156,6 @@ async def streaming_decodes(run: Run) -> None:
 async def streaming_of_what_is_no_text(run: Run) -> None:
     async def script(session: Session) -> None:
         session.write(session.upgrade())
-        await session.read()
         session.frame(BINARY, b"\xff", False)
         session.frame(CONTINUATION, b"x")
         seen.extend(payload[:2] for _, opcode, payload in await session.read_until_close())
@@ -161,7 +163,7 @@ async def streaming_of_what_is_no_text(run: Run) -> None:
     seen: list[Any] = []
     ws = await run.open(script)
     try:
-        await streaming(ws, decode=True)
+        await streamed(ws, decode=True)
     except run.exceptions.ConnectionClosedError as exception:
         run.note("cause", type(exception.__cause__).__name__)
         run.note("sent", int(exception.sent.code))
