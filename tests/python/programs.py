@@ -16,7 +16,7 @@ from typing import Any, Self
 from servers.launch import environment
 
 # Far above what any program takes: it only ends one that hangs.
-HANG_S = 120.0
+HANG_S = 300.0
 # Warnings are errors; but from Python 3.12 on every fork beside a thread warns.
 FLAGS = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 

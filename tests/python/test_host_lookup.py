@@ -8,7 +8,7 @@ import pytest
 
 from namespaces import run_inside
 
-# Together far longer than programs.HANG_S: who waits for the lookup hangs.
+# Together far longer than namespaces.HANG_S: who waits for the lookup hangs.
 RESOLV = "nameserver 127.0.0.1\noptions timeout:30 attempts:9\n"
 PROGRAM = """
 import asyncio, os, signal, socket, sys, threading

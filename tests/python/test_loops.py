@@ -17,6 +17,7 @@ import pytest
 from servers.launch import ServerProcess
 
 from aiows import AioWebSocket, ClientConnection, ConnectionClosed, _core, _loop, connect
+from threads import until
 
 RUNS = 1000
 
@@ -36,6 +37,7 @@ def run_program(program: str, *arguments: str, **environment: str) -> str:
 
 
 def descriptors() -> int:
+    """Count them; of a loop that was closed, a goroutine closes the last one."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -61,7 +63,7 @@ def test_a_thousand_runs_leave_nothing(websockets_server: ServerProcess) -> None
     before, running = measure(), threads()
     for _ in range(RUNS):
         asyncio.run(exchange(uri), debug=False)
-    assert measure() == before
+    until(lambda: measure() <= before)
     # The runtime below may start a thread more when the machine is busy; not one for each run.
     assert threads() < running + 20
 
@@ -79,7 +81,8 @@ def test_a_hundred_runs_that_leave_connections_open(websockets_server: ServerPro
         if index == 10:
             before = descriptors()
     # Whatever the last one left is closed when the next loop is made.
-    assert before is not None and descriptors() <= before
+    assert before is not None
+    until(lambda: descriptors() <= before)
     asyncio.run(exchange(uri))
     assert len(_loop._drivers) == 0
 

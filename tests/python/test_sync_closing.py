@@ -272,6 +272,7 @@ def test_on_close(websockets_server: ServerProcess) -> None:
 
 
 def descriptors() -> int:
+    """Count them; of a connection that ended, a goroutine closes the last one."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -294,7 +295,7 @@ def test_thousands_of_connections(picows_server: ServerProcess) -> None:
         threads = threading.active_count()
         before, memory = descriptors(), resident_kib()
         list(pool.map(use, range(1500)))
-        assert descriptors() <= before
+        until(lambda: descriptors() <= before)
         assert threading.active_count() == threads
         assert resident_kib() - memory < 24 * 1024
 
@@ -305,6 +306,6 @@ def test_closed_connections_hold_no_descriptor(websockets_server: ServerProcess)
     for _ in range(20):
         with connect(websockets_server.uri()) as ws:
             kept.append(ws)
-    assert descriptors() <= before
+    until(lambda: descriptors() <= before)
     assert {ws.close_code for ws in kept} == {1000}
     assert CLOSE == 8
