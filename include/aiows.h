@@ -796,7 +796,7 @@ AIOWS_API int32_t aiows_attach_redirect(aiows_conn *conn, uint64_t user_data, ai
 // it: a descriptor that is connected, non-blocking and close-on-exec. Until it is taken it is
 // the library's.
 //
-// Returns it, or AIOWS_ERR_STATE: taken already, the connection has ended, or there is none.
+// Returns it, or AIOWS_ERR_STATE: not told of yet, taken already, or the connection has ended.
 AIOWS_API int32_t aiows_take_socket(aiows_conn *conn);
 
 // aiows_feed takes len bytes that the peer sent, all of them or none. They are copied, and

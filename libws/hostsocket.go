@@ -128,7 +128,7 @@ func (c *Conn) TakeSocket() (fd int, err error) {
 	c.loop.mu.Lock()
 	defer c.loop.mu.Unlock()
 	a := c.attached
-	if a == nil || a.socket.fd < 0 || c.phase >= phaseDone {
+	if a == nil || a.socket.fd < 0 || c.due.socket || c.phase >= phaseDone {
 		return -1, CodeState
 	}
 	fd, a.socket.fd = a.socket.fd, -1

@@ -126,7 +126,13 @@ def test_a_client_that_stops_early(tmp_path: Path) -> None:
 
 
 def test_a_hanging_program_is_ended(tmp_path: Path) -> None:
-    script = "import time; print(1, flush=True); time.sleep(1000)"
+    # It lets itself be connected to, or the runner might give up before.
+    script = """if True:
+        import socket, time
+        listener = socket.create_server(("127.0.0.1", 0))
+        print(listener.getsockname()[1], flush=True)
+        time.sleep(1000)
+    """
     silent = Agent("silent", False, (sys.executable, "-c", script), ())
     verdict = run(silent, Plan(cases=("1.1.1",), number=1, patience=0.5), tmp_path / "out")
     assert "has not ended" in verdict.faults[0]

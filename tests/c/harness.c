@@ -92,11 +92,12 @@ aiows_loop *begin(void)
 {
 	static int warm;
 	if (!warm) {
+		base_goroutines = aiows_test_goroutines();
 		warm_up();
-		for (int i = 0; i < 20; i++)
+		for (int i = 0; i < PATIENCE_MS / 5 && aiows_test_goroutines() > base_goroutines;
+		     i++)
 			nap();
 		base_descriptors = descriptors();
-		base_goroutines = aiows_test_goroutines();
 		warm = 1;
 	}
 	aiows_error e = { .size = sizeof e };
@@ -123,7 +124,7 @@ void finish(aiows_loop *loop)
 	aiows_loop_stats_t stats = { .size = sizeof stats };
 	aiows_event events[16];
 	size_t n;
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < PATIENCE_MS / 5; i++) {
 		CHECK_RC(aiows_poll(loop, events, 16, 0, &n), AIOWS_OK);
 		CHECK_RC(aiows_loop_stats(loop, &stats), AIOWS_OK);
 		if (stats.connections == 0)

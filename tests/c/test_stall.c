@@ -197,9 +197,9 @@ static void ends_race_the_watchdog(void)
 {
 	for (uintptr_t round = 0; round < ROUNDS; round++) {
 		aiows_loop *loop = begin();
+		uint64_t before = stalls(loop); // it may be done by the time that all are open
 		for (int i = 0; i < CONNS; i++)
 			conns[i] = flooded(loop, i % 2 ? "AIOWS_WSS" : "AIOWS_WS", 1 << 20);
-		uint64_t before = stalls(loop);
 		while (stalls(loop) == before) // it is at work then
 			nap_ms(1);
 		pthread_t thread;
