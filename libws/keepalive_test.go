@@ -89,6 +89,22 @@ func (c *Conn) overdue() {
 	}
 }
 
+// reschedule changes what is to be done when, and has the loop look.
+func (c *Conn) reschedule(change func(k *keepalive)) {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	change(&c.alive)
+	c.retime()
+	c.loop.nudge()
+}
+
+// timeLeft is how long the answer to a ping may still take.
+func (c *Conn) timeLeft() time.Duration {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	return time.Duration(c.alive.deadline - clock())
+}
+
 // awaited reports that an answer to a ping has a deadline.
 func (c *Conn) awaited() bool {
 	c.loop.mu.Lock()

@@ -269,7 +269,7 @@ func TestSlowloris(t *testing.T) {
 	secure := newTestTLS(t)
 	for name, context := range map[string]*testTLS{"ws": nil, "wss": secure} {
 		t.Run(name, func(t *testing.T) {
-			h := newHost(t)
+			h := unwatched(t) // or it may be over before it was seen
 			ln := h.listenWith(context, func(o *ListenOptions) { o.OpenTimeout = 60 * time.Millisecond })
 			p := h.ask(ln, nil, nil)
 			text := []byte(sampleRequest)

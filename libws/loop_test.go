@@ -123,7 +123,7 @@ func (h *host) number() {
 
 func (h *host) listen(tls *testTLS) *Listener {
 	h.t.Helper()
-	o := &ListenOptions{Host: "127.0.0.1", OpenTimeout: 10 * time.Second}
+	o := &ListenOptions{Host: "127.0.0.1", OpenTimeout: hang}
 	if tls != nil {
 		o.TLS = tls.server
 	}
@@ -141,7 +141,7 @@ func (h *host) listen(tls *testTLS) *Listener {
 
 func (h *host) dial(ln *Listener, tls *testTLS, handle uint64, o ConnOptions) *Conn {
 	h.t.Helper()
-	co := &ConnectOptions{URI: fmt.Sprintf("ws://127.0.0.1:%d/", ln.Port()), OpenTimeout: 10 * time.Second, Conn: o}
+	co := &ConnectOptions{URI: fmt.Sprintf("ws://127.0.0.1:%d/", ln.Port()), OpenTimeout: hang, Conn: o}
 	if tls != nil {
 		co.URI = fmt.Sprintf("wss://127.0.0.1:%d/", ln.Port())
 		co.TLS = tls.client

@@ -150,6 +150,13 @@ func (a *checkedHeap) sizes() (blocks map[int]int, bytes int) {
 	return blocks, bytes
 }
 
+// refused returns how many allocations failed.
+func (a *checkedHeap) refused() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed
+}
+
 func (a *checkedHeap) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

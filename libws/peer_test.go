@@ -351,7 +351,7 @@ func (h *host) wakeups(d time.Duration) (n int) {
 	h.t.Helper()
 	for end := time.Now().Add(d); ; n++ {
 		left := time.Until(end)
-		if left <= 0 || !h.readable(left) {
+		if n > 0 && left <= 0 || !h.readable(max(left, 0)) {
 			return n
 		}
 		h.poll(0)

@@ -409,10 +409,9 @@ func TestContextEndsHandshake(t *testing.T) {
 			close(closed)
 		})
 		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-hello; cancel() }()
 		if deadline {
-			ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
-		} else {
-			go func() { <-hello; cancel() }()
+			ctx = expiring{ctx}
 		}
 		_, err := Dial(ctx, &Options{URI: mustURI(t, "wss://"+addr.String())})
 		cancel()

@@ -40,7 +40,7 @@ func fuzzing() bool {
 }
 
 func leaks(goroutines, files int) int {
-	for range 200 { // goroutines that were told to end may need a moment
+	for range 3000 { // goroutines that were told to end may need a moment
 		if runtime.NumGoroutine() <= goroutines && openFiles() <= files {
 			return 0
 		}
