@@ -512,8 +512,12 @@ def test_signals_lose_nothing(
         if receiving and frame.f_code.co_filename == ssl.__file__:
             raise Interrupt
 
-    count, hits, sent, receiving = 400, 0, 0, False
-    received: list[bytes] = []
+    hits, sent, received, receiving = 0, 0, 0, False
+
+    def enough() -> bool:
+        # How often a handler meets these methods is the scheduler's.
+        return sent >= 400 and (hits > 20 or sent >= 8000)
+
     options: dict[str, Any] = {"ssl": client_context(certificates), "compression": None}
     stack = contextlib.ExitStack()
     if proxied:
@@ -524,8 +528,8 @@ def test_signals_lose_nothing(
     try:
         with stack, connect(websockets_tls_server.uri(), **options) as ws:
             signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
-            while len(received) < count:
-                while sent < count and sent < len(received) + 16:
+            while received < sent or not enough():
+                while sent < received + 16 and not enough():
                     ws.send(struct.pack("!I", sent) * 10_000)
                     sent += 1
                 try:
@@ -534,15 +538,15 @@ def test_signals_lose_nothing(
                 except Interrupt:
                     hits += 1
                 else:
-                    received.append(message)
+                    assert message == struct.pack("!I", received) * 10_000
+                    received += 1
                 finally:
                     receiving = False
             signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert received == [struct.pack("!I", i) * 10_000 for i in range(count)]
-    assert hits > 20
+    assert hits > 0
 
 
 @pytest.mark.parametrize("who", ["never answers", "floods"])
