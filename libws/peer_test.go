@@ -341,7 +341,7 @@ func (h *host) drain() {
 // settled polls for as long as something comes within a moment.
 func (h *host) settled() {
 	h.t.Helper()
-	for h.readable(40 * time.Millisecond) {
+	for h.readable(15 * time.Millisecond) {
 		h.poll(0)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"aiows/libws/wire"
 )
 
 const (
@@ -49,6 +51,13 @@ func (c *Conn) trips() *roundTrips {
 	return c.measured.Load()
 }
 
+// hashOf hashes a copy: what Go hashes it reads 16 bytes at a time, also from before or
+// behind a short payload, whose memory is not Go's.
+func hashOf(payload []byte) uint64 {
+	var own [wire.MaxControlPayload]byte
+	return maphash.Bytes(pingSeed, own[:copy(own[:], payload)])
+}
+
 // pinged notes that the host sends a ping.
 func (t *roundTrips) pinged(payload []byte, now int64) {
 	t.mu.Lock()
@@ -56,7 +65,7 @@ func (t *roundTrips) pinged(payload []byte, now int64) {
 	if len(t.waiting) == hostPings {
 		t.waiting = slices.Delete(t.waiting, 0, 1)
 	}
-	t.waiting = append(t.waiting, hostPing{maphash.Bytes(pingSeed, payload), now})
+	t.waiting = append(t.waiting, hostPing{hashOf(payload), now})
 }
 
 // ponged returns how long the answer to a ping of the host took, 0 when the payload is
@@ -65,7 +74,7 @@ func (t *roundTrips) pinged(payload []byte, now int64) {
 func (t *roundTrips) ponged(payload []byte, at int64) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	hash := maphash.Bytes(pingSeed, payload)
+	hash := hashOf(payload)
 	for i, p := range t.waiting {
 		if p.payload == hash {
 			t.waiting = slices.Delete(t.waiting, 0, i+1)

@@ -34,7 +34,7 @@ const (
 
 // MaxCloseReason is the longest reason of a Close frame, in octets: a control
 // frame holds 125 (RFC 6455 section 5.5) and the code takes two.
-const MaxCloseReason = maxControlPayload - 2
+const MaxCloseReason = MaxControlPayload - 2
 
 // Name returns the registered name of c in lower case, abbreviations written
 // out, or what its range is for (RFC 6455 section 7.4.2).

@@ -21,7 +21,7 @@ const (
 	len16   = 126 // a 16-bit length follows
 	len64   = 127 // a 64-bit length follows
 
-	maxControlPayload = 125 // RFC 6455 section 5.5
+	MaxControlPayload = 125 // RFC 6455 section 5.5
 )
 
 // ParseHeader reads the header at the front of b and returns its length n in
@@ -50,7 +50,7 @@ func ParseHeader(b []byte) (h Header, n int, err *Error) {
 	b1 := b[1]
 	length := int64(b1 & 0x7F)
 	n = 2
-	if length > maxControlPayload {
+	if length > MaxControlPayload {
 		if op.IsControl() {
 			return Header{}, 0, ErrControlTooLong
 		}

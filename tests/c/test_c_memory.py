@@ -23,10 +23,6 @@ MEMORY = ["valgrind", "--leak-check=no", f"--suppressions={HERE / 'go.supp'}"]
 LEAKS = ["valgrind", "--undef-value-errors=no", "--leak-check=full", "--show-leak-kinds=definite"]
 
 
-# The last two are its assembler.
-GO_RUNTIME = ("fun:runtime.", "fun:indexbytebody", "fun:aeshashbody")
-
-
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_sanitizer_finds_nothing(run_test: RunTest, program: str) -> None:
     done = run_test(program, "all", "asan")
@@ -40,26 +36,12 @@ def wrong_accesses(done: subprocess.CompletedProcess[str]) -> list[str]:
 
     Not what it says of addresses on the stack of a goroutine: where those are switched it
     takes a stack now and then for given up that is not, and none but Go's code knows one.
-    Nor what the collector does by itself: it runs on the stack of a thread, and of a
-    goroutine that was interrupted it looks at every word, written or not.
     """
     text = re.sub(r"(?m)^==\d+== ?", "", done.stderr)
     found = re.findall(r"(?ms)^(?:Invalid|Conditional|Use of|Syscall|Jump|Source).*?\n\n", text)
     summary = re.search(r"ERROR SUMMARY: \d+ errors from (\d+) contexts", text)
     assert summary is not None and int(summary[1]) == len(found), done.stderr
-    return [error for error in found if not (on_a_goroutine(error) or on_its_own(error))]
-
-
-def on_a_goroutine(error: str) -> bool:
-    return "runtime.stackalloc" in error
-
-
-def on_its_own(error: str) -> bool:
-    frames = re.findall(r"(?m)^   (?:at|by) 0x\w+: (\S+)", error)
-    where = re.search(r"Address 0x\w+ is (.*)", error)
-    return all(frame.startswith(("runtime.", "???")) for frame in frames) and (
-        where is None or re.match(r"on thread \d+'s stack", where[1]) is not None
-    )
+    return [error for error in found if "runtime.stackalloc" not in error]
 
 
 @pytest.mark.parametrize("program", VALGRIND_PROGRAMS)
@@ -133,5 +115,8 @@ def test_suppressions_name_the_go_runtime_only() -> None:
     text = (HERE / "go.supp").read_text()
     for block in text.split("{")[1:]:
         frames = [line.strip() for line in block.partition("}")[0].splitlines() if "fun:" in line]
-        assert frames and all(frame.startswith(GO_RUNTIME) for frame in frames)
+        assert any(frame.startswith("fun:runtime.") for frame in frames)
+        assert all(
+            frame.startswith("fun:runtime.") or frame == "fun:indexbytebody" for frame in frames
+        )
         assert "obj:" not in block

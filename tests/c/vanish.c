@@ -21,8 +21,7 @@ int main(int argc, char **argv)
 	aiows_conn_options_init(&conn_options, sizeof conn_options);
 	CHECK_INT(conn_options.ping_interval_ms, 20000);
 	CHECK_INT(conn_options.ping_timeout_ms, 20000);
-	conn_options.ping_interval_ms = 1000;
-	conn_options.ping_timeout_ms = 4000; // until it is unplugged the server has to answer
+	conn_options.ping_interval_ms = conn_options.ping_timeout_ms = 1000;
 	aiows_connect_options options;
 	aiows_connect_options_init(&options, sizeof options);
 	options.conn = &conn_options;
@@ -34,12 +33,12 @@ int main(int argc, char **argv)
 
 	aiows_event event = wait_event(loop, AIOWS_EV_CLOSED);
 	int64_t silence = now_ns() - last;
-	CHECK(silence >= 1000000000);
+	CHECK(silence >= 1000000000 && silence < 12000000000);
 	aiows_error error = { .size = sizeof error };
 	CHECK_RC(aiows_conn_error(conn, &error), AIOWS_OK);
 	CHECK_INT(error.code, AIOWS_ERR_KEEPALIVE);
 	CHECK_INT(error.close_code, 1011);
-	CHECK_TEXT(error.message, "no answer to a ping within 4s");
+	CHECK_TEXT(error.message, "no answer to a ping within 1s");
 	CHECK_INT(event.code, 1006);
 	CHECK_INT(event.close_sent, 1011);
 

@@ -196,7 +196,7 @@ async def closed_beside(uri: str, how: str) -> None:
 
         receiver = asyncio.create_task(receive())
     await asyncio.sleep(0.1)  # the flood begins
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         await ws.close()
     assert ws.state is State.CLOSED and ws.buffered == 0
     with pytest.raises(ConnectionClosed):
@@ -387,7 +387,7 @@ async def test_close_ends_whatever_the_peer_does(peer: str, reading: str) -> Non
         tasks = [asyncio.create_task(read()), asyncio.create_task(ws.send(bytes(32 << 20)))]
         tasks += [asyncio.create_task(ws.send(parts())), asyncio.create_task(ws.send("queued"))]
         await asyncio.sleep(0.05)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             await ws.close()
         assert ws.state is State.CLOSED
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):

@@ -202,7 +202,7 @@ COUNT, SIZE = 100, 5243
 
 @pytest.mark.once
 async def test_blocked_loop_loses_nothing() -> None:
-    # The peer pings every 0.3 s and gives up after 2 s.
+    # The peer pings every 0.3 s and gives up after 1 s.
     query = urlencode({"n": COUNT, "size": SIZE, "pause": BLOCKED_S / COUNT / 2})
     with ServerProcess("stall_websockets", "--compress") as server:
         async with connect(server.uri(f"/feed?{query}"), max_queue=4) as ws:

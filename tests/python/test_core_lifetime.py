@@ -139,7 +139,7 @@ def test_loops_in_a_row() -> None:
         asyncio.run(exchange())
     descriptors, threads = count()
     assert descriptors == before[0]
-    assert threads < before[1] + 50  # the Go runtime adds some as it likes, but not one a loop
+    assert threads <= before[1] + 4  # the Go runtime adds some as it likes
 
 
 def test_memory_blocks() -> None:

@@ -102,8 +102,7 @@ print(json.dumps([before, settled(before)]))
 
 def faults(before: dict[str, int], after: dict[str, int]) -> list[str]:
     """Return what has grown with the runs."""
-    # Go may start a few threads when the machine is busy, not one for each run.
-    allowed = {"threads": 20, "bytes": SPARE_BYTES}
+    allowed = {"threads": 3, "bytes": SPARE_BYTES}
     return [name for name in before if after[name] - before[name] > allowed.get(name, 0)]
 
 

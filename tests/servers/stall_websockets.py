@@ -16,12 +16,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 # Of the library under test 0.1 s without a poll are expected to go unnoticed.
-INTERVAL_S, TIMEOUT_S, TURNS = 0.3, 2.0, 20
+INTERVAL_S, TIMEOUT_S, TURNS = 0.3, 1.0, 10
 
 
 async def keepalive(connection: Any) -> None:
     """
-    Ping every 0.3 s, give up after 2 s.
+    Ping every 0.3 s, give up after 1 s.
 
     The library's own keepalive takes the time in which this process did not run
     for the other side's: here the answer has as many turns of the event loop.
