@@ -1,4 +1,9 @@
-"""With CI=true a skip is a failure, in pytest and in go test; without it, it is not."""
+"""
+What a run of the tests does not let pass.
+
+With CI=true a skip is a failure, in pytest and in go test; without it, it is not. A process that
+is left behind fails the run, and so does a test that never ends.
+"""
 
 from __future__ import annotations
 
@@ -81,6 +86,16 @@ def test_process_left_behind(tmp_path: Path, parallel: list[str]) -> None:
     result = outcome(command, tmp_path, "")
     assert "process left behind by the tests" in result.stderr
     assert "sleep 300" in result.stderr
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize("parallel", [[], ["-n", "1"]])
+def test_spinning(tmp_path: Path, parallel: list[str]) -> None:
+    shutil.copyfile(ROOT / "pytest.ini", tmp_path / "pytest.ini")
+    (tmp_path / "test_it.py").write_text("def test_it():\n    while True:\n        pass\n")
+    command = [sys.executable, "-m", "pytest", "-o", "faulthandler_timeout=3", *parallel]
+    result = outcome(command, tmp_path, "")
+    assert " in test_it\n" in result.stderr
     assert result.returncode == 1
 
 
