@@ -12,7 +12,7 @@ import base64
 import contextlib
 import hashlib
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from streams import stream_server
 
@@ -77,6 +77,13 @@ class Session:
     async def drain(self) -> None:
         await self._writer.drain()
         await asyncio.sleep(0)
+
+    def pause(self) -> None:
+        """Read no more from the socket, until resume."""
+        cast(asyncio.ReadTransport, self._writer.transport).pause_reading()
+
+    def resume(self) -> None:
+        cast(asyncio.ReadTransport, self._writer.transport).resume_reading()
 
     def pong(self, payload: bytes) -> None:
         self._writer.write(frame(PONG, payload))

@@ -208,10 +208,10 @@ async def test_task_that_swallows_the_cancellation_goes_on(loop_factory: object)
 
 
 async def test_cancelled_send_goes_out_all_the_same(loop_factory: object) -> None:
-    big = bytes(16 << 20)  # more than the kernel takes and the server reads in these turns
+    big = bytes(16 << 20)  # more than the kernel takes
     async with ScriptedServer() as server, connect(server.uri) as ws:
         session = await server.accepted()
-        # Nobody reads at the other end yet, so that send has to wait.
+        session.pause()  # so that send has to wait
         task = asyncio.create_task(ws.send(big))
         await settle()
         assert not task.done()
@@ -219,6 +219,7 @@ async def test_cancelled_send_goes_out_all_the_same(loop_factory: object) -> Non
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        session.resume()
         after = asyncio.create_task(ws.send("after"))
         assert await session.read() == (2, big)
         assert await session.read() == (1, b"after")
