@@ -500,6 +500,24 @@ async def test_the_peer_breaks_off(certificates: Certificates) -> None:
             assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4000, "go")
 
 
+async def test_sending_without_end(certificates: Certificates, loop_factory: Any) -> None:
+    """The loop gets its turns, in which it learns that the peer broke off."""
+
+    async def abort(ws: Any) -> None:
+        for _ in range(20):
+            await ws.recv()
+        ws.transport.abort()
+
+    context = client_context(certificates)
+    for size in (1, 1000, 100_000):
+        async with serving(abort, server_context(certificates)) as port:
+            async with connect(f"wss://localhost:{port}/", ssl=context) as ws:
+                with pytest.raises(ConnectionClosedError):
+                    while True:
+                        await ws.send(bytes(size))
+                assert ws.close_code == 1006
+
+
 async def test_redirects(certificates: Certificates) -> None:
     """By the rules of redirects with TLS in the core; open_timeout is one for all."""
     context = client_context(certificates)
