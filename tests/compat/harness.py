@@ -25,6 +25,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
+from servers.threaded_tls import one_at_a_time
+
 from peer import Peer, Script
 
 # Far above what a scenario takes: it only ends one that hangs.
@@ -311,6 +313,9 @@ class Run:
         shared: dict[str, Any] = {"proxy": None}
         if self.library.name == "websockets" and self.is_sync:
             shared["legacy"] = True
+            for context in given.values():
+                if isinstance(context, ssl.SSLContext):
+                    one_at_a_time(context)
         return shared | given
 
     async def connect(self, where: Peer | str, **options: Any) -> Traced:

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from servers.threaded_tls import one_at_a_time
 from websockets.sync.server import ServerConnection, serve
 
 from aiows import SSLContext, connect, create_default_context
@@ -254,7 +255,7 @@ def threaded_peer(context: ssl.SSLContext) -> Iterator[int]:
         connection.recv()
 
     quiet = logging.Logger("quiet", logging.CRITICAL)
-    with serve(handler, "127.0.0.1", 0, ssl=context, logger=quiet) as server:
+    with serve(handler, "127.0.0.1", 0, ssl=one_at_a_time(context), logger=quiet) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.socket.getsockname()[1]

@@ -25,6 +25,7 @@ import websockets.sync.server as peer
 from servers.fixtures import Certificates, client_context, server_context
 from servers.launch import ServerProcess
 from servers.proxies import PASSWORD, USER, microsocks, tinyproxy, tls_end
+from servers.threaded_tls import one_at_a_time
 from websockets.exceptions import ConnectionClosed as PeerClosed
 from websockets.utils import accept_key
 
@@ -57,7 +58,9 @@ def serving(
 ) -> Iterator[int]:
     """Serve with websockets over TLS, and yield the port."""
     options = {"max_size": None, "ping_interval": None, **options}
-    with peer.serve(handler, "127.0.0.1", 0, ssl=context, **options) as server:
+    with peer.serve(
+        handler, "127.0.0.1", 0, ssl=context and one_at_a_time(context), **options
+    ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -229,7 +232,7 @@ def test_where_it_connects(certificates: Certificates, tmp_path: Path) -> None:
         with pytest.raises(socket.gaierror):
             connect("wss://nowhere.invalid/", ssl=context, open_timeout=None)
     path = str(tmp_path / "socket")
-    with peer.unix_serve(echo, path, ssl=server_context(certificates)) as server:
+    with peer.unix_serve(echo, path, ssl=one_at_a_time(server_context(certificates))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         with unix_connect(path, "wss://localhost/", ssl=context) as ws:
