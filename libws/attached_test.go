@@ -268,6 +268,7 @@ func TestAttachedEchoes(t *testing.T) {
 			if e := h.until(EventClosed, 1); e.Code != 1000 || e.Flags&FlagClean == 0 {
 				t.Errorf("CLOSED %d, flags %d", e.Code, e.Flags)
 			}
+			socket.Close() // which the server awaits
 			h.until(EventClosed, 2)
 		})
 	}
