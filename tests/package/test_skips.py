@@ -78,7 +78,9 @@ def test_pytest_module_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parallel", [[], ["-n", "2"]])
 def test_process_left_behind(tmp_path: Path, parallel: list[str]) -> None:
-    shutil.copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    rules = (ROOT / "tests" / "conftest.py").read_text()
+    assert "\nGRACE_S = 20.0\n" in rules
+    (tmp_path / "conftest.py").write_text(rules.replace("GRACE_S = 20.0", "GRACE_S = 1.0"))
     (tmp_path / "test_it.py").write_text(
         "import subprocess\ndef test_it():\n    subprocess.run('sleep 300 &', shell=True)\n"
     )
