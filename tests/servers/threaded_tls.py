@@ -1,8 +1,9 @@
 """
 TLS for peers of which one thread reads while another writes, as websockets' blocking ones do.
 
-OpenSSL takes one caller of a connection at a time, and CPython before 3.13.2 does not see to
-that: about one of 3,000 connections of websockets' client hung in its opening.
+OpenSSL takes one caller of a connection at a time, and CPython does not see to that (nor did
+3.11 to 3.13 when this was written): of some 1,000 connections of websockets' client one hung in
+its opening.
 """
 
 from __future__ import annotations
