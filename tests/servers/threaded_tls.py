@@ -1,9 +1,8 @@
 """
 TLS for peers of which one thread reads while another writes, as websockets' blocking ones do.
 
-OpenSSL takes one caller of a connection at a time, and CPython does not see to that (nor did
-3.11 to 3.13 when this was written): of some 1,000 connections of websockets' client one hung in
-its opening.
+OpenSSL takes one caller of a connection at a time, and CPython does not see to that: of some
+1,000 connections of websockets' client one hung in its opening.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ __all__ = ["one_at_a_time"]
 T = TypeVar("T")
 
 
-class LockedSocket(ssl.SSLSocket):
-    """An SSLSocket that waits outside of OpenSSL, and enters it one thread at a time."""
+class Locked:
+    """What ssl makes with __new__ alone, with a lock."""
 
     _lock: threading.Lock
 
@@ -30,6 +29,10 @@ class LockedSocket(ssl.SSLSocket):
         self = super().__new__(cls, *args, **kwargs)
         self._lock = threading.Lock()
         return self
+
+
+class LockedSocket(Locked, ssl.SSLSocket):
+    """An SSLSocket that waits outside of OpenSSL, and enters it one thread at a time."""
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         return self._wait(select.POLLIN, lambda: ssl.SSLSocket.recv(self, buflen, flags))
@@ -77,15 +80,8 @@ class LockedSocket(ssl.SSLSocket):
             super().settimeout(limit)
 
 
-class LockedObject(ssl.SSLObject):
+class LockedObject(Locked, ssl.SSLObject):
     """The same for an SSLObject, which never waits: TLS in TLS."""
-
-    _lock: threading.Lock
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls, *args, **kwargs)
-        self._lock = threading.Lock()
-        return self
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         with self._lock:
